@@ -54,7 +54,7 @@ class UnsupportedModelError(ModelError):
 
 
 class UnknownShapeError(ModelError):
-    """A size that is needed can't be known; the message names the dim and the flag that fixes it."""
+    """A size that is needed can't be known; the message names the dim and the flag to fix it."""
 
 
 class UnknownGradientError(ModelError):

@@ -1,0 +1,215 @@
+"""``split.json``: what a bundle holds, typed and versioned (``onnxsplit.bundle/1``)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from onnxsplit.errors import BundleError, ManifestVersionError
+from onnxsplit.graph import TensorSpec
+
+BUNDLE_SCHEMA = "onnxsplit.bundle/1"
+MANIFEST_FILE = "split.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarvingReport:
+    """What carving changed, beyond distributing the operators.
+
+    Parameters
+    ----------
+    renamed : mapping of str to str
+        New operator name to the model's own, where that was empty or not unique.
+    dropped : tuple of str
+        Operators that no model output depends on.
+    copied_constants : mapping of str to tuple of str
+        Tier to the constant operators and initializers that another tier holds as well.
+    notes : tuple of str
+        Sentences that the reader should know.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    copied_constants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as the manifest holds it."""
+        return {
+            "renamed": dict(self.renamed),
+            "dropped": list(self.dropped),
+            "copied_constants": {
+                tier: list(names) for tier, names in self.copied_constants.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntry:
+    """One stage as the manifest describes it.
+
+    Parameters
+    ----------
+    tier : str
+    file : str
+        File name inside the bundle.
+    sha256 : str
+        Hash of that file's bytes.
+    data_files : mapping of str to str
+        External data file names to their hashes.
+    inputs, outputs : tuple of TensorSpec
+        Types, with symbolic dims where the model has them.
+    operators : int
+        Live, non-constant operators.
+    weight_bytes : int
+    threads : int or None
+        Recommended intra-op threads: those of the profile that the plan rests on.
+    peak_bytes : int or None
+        Peak memory, where it is known.
+    """
+
+    tier: str
+    file: str
+    sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: int
+    weight_bytes: int
+    data_files: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    peak_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stage as the manifest holds it."""
+        return {
+            "tier": self.tier,
+            "file": self.file,
+            "sha256": self.sha256,
+            "data_files": dict(self.data_files),
+            "inputs": [_spec_to_json(spec) for spec in self.inputs],
+            "outputs": [_spec_to_json(spec) for spec in self.outputs],
+            "operators": self.operators,
+            "weight_bytes": self.weight_bytes,
+            "threads": self.threads,
+            "peak_bytes": self.peak_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read a stage from its parsed JSON; KeyError or TypeError if it is malformed."""
+        return cls(
+            tier=document["tier"],
+            file=document["file"],
+            sha256=document["sha256"],
+            data_files=dict(document.get("data_files", {})),
+            inputs=tuple(_spec_from_json(entry) for entry in document["inputs"]),
+            outputs=tuple(_spec_from_json(entry) for entry in document["outputs"]),
+            operators=document["operators"],
+            weight_bytes=document["weight_bytes"],
+            threads=document.get("threads"),
+            peak_bytes=document.get("peak_bytes"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle holds.
+
+    Parameters
+    ----------
+    model : mapping
+        ``sha256``, ``structure``, and the model's ``inputs`` and ``outputs`` with their types.
+    stages : tuple of StageEntry
+        In the order in which they run.
+    yields : mapping of str to str
+        Model output to the tier whose stage makes it.
+    crossings : tuple of mapping
+        As in the plan.
+    plan : mapping
+        The plan's JSON.
+    parity : mapping or None
+        Evidence that the stages equal the whole; None if it was not asked for.
+    carving : mapping
+        What carving changed.
+    extra : mapping
+        Further keys of the file, kept as they are.
+    """
+
+    model: Mapping[str, Any]
+    stages: tuple[StageEntry, ...]
+    yields: Mapping[str, str]
+    crossings: tuple[Mapping[str, Any], ...]
+    plan: Mapping[str, Any]
+    parity: Mapping[str, Any] | None
+    carving: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as ``split.json`` holds it."""
+        return {
+            "schema": BUNDLE_SCHEMA,
+            "model": dict(self.model),
+            "stages": [stage.to_json() for stage in self.stages],
+            "yields": dict(self.yields),
+            "crossings": [dict(crossing) for crossing in self.crossings],
+            "plan": dict(self.plan),
+            "parity": None if self.parity is None else dict(self.parity),
+            "carving": dict(self.carving),
+            **self.extra,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:  # noqa: ANN401 - JSON can be anything
+        """Read a manifest from its parsed JSON.
+
+        Raises
+        ------
+        ManifestVersionError
+            The schema is one that this version does not read.
+        BundleError
+            A key is missing or a value has the wrong type.
+        """
+        if not isinstance(document, Mapping):
+            raise BundleError(f"{MANIFEST_FILE} must be a JSON object.")
+        if document.get("schema") != BUNDLE_SCHEMA:
+            raise ManifestVersionError(
+                f"{MANIFEST_FILE} has the schema {document.get('schema')!r};"
+                f" this version reads {BUNDLE_SCHEMA!r}."
+            )
+        known = {"schema", "model", "stages", "yields", "crossings", "plan", "parity", "carving"}
+        try:
+            return cls(
+                model=dict(document["model"]),
+                stages=tuple(StageEntry.from_json(entry) for entry in document["stages"]),
+                yields=dict(document["yields"]),
+                crossings=tuple(dict(entry) for entry in document["crossings"]),
+                plan=dict(document["plan"]),
+                parity=None if document["parity"] is None else dict(document["parity"]),
+                carving=dict(document["carving"]),
+                extra={key: value for key, value in document.items() if key not in known},
+            )
+        except KeyError as error:
+            raise BundleError(f"{MANIFEST_FILE} has no key {error.args[0]!r}.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{MANIFEST_FILE} is malformed: {error}.") from error
+
+
+def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:
+    """Write a stage's input or output."""
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "dtype": spec.dtype,
+        "shape": None if spec.shape is None else list(spec.shape),
+    }
+
+
+def _spec_from_json(entry: Mapping[str, Any]) -> TensorSpec:
+    """Read a stage's input or output."""
+    shape = entry["shape"]
+    return TensorSpec(
+        name=entry["name"],
+        kind=entry.get("kind", "tensor"),
+        dtype=entry["dtype"],
+        shape=None if shape is None else tuple(shape),
+    )

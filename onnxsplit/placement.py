@@ -1,0 +1,315 @@
+"""The answer: which operator runs where, what crosses, what it costs, and why that is best."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from onnxsplit.errors import PlanError
+from onnxsplit.graph import ModelIdentity
+from onnxsplit.tiers import Evidence, Topology
+
+PLAN_SCHEMA = "onnxsplit.plan/1"
+
+PartKind = Literal["compute", "upload", "download", "round_trip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The tier of every operator.
+
+    Parameters
+    ----------
+    tiers : tuple of str
+        The chain's tiers, from the device on.
+    tier_of : mapping of str to str
+        Operator name to tier.
+
+    Raises
+    ------
+    PlanError
+        An operator is placed on a tier that is not in the chain.
+    """
+
+    tiers: tuple[str, ...]
+    tier_of: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuse unknown tiers."""
+        for operator, tier in self.tier_of.items():
+            if tier not in self.tiers:
+                raise PlanError(
+                    f"Operator {operator!r} is placed on {tier!r};"
+                    f" the tiers are {', '.join(self.tiers)}."
+                )
+
+    @classmethod
+    def of_groups(cls, groups: Mapping[str, Iterable[str]]) -> Self:
+        """Build a placement from tier to operators, in the chain's order."""
+        return cls(
+            tiers=tuple(groups),
+            tier_of={name: tier for tier, names in groups.items() for name in names},
+        )
+
+    def operators(self, tier: str) -> tuple[str, ...]:
+        """Return the operators of one tier, in the mapping's order."""
+        return tuple(name for name, where in self.tier_of.items() if where == tier)
+
+    @property
+    def is_proper(self) -> bool:
+        """Whether no tier is left empty."""
+        return set(self.tier_of.values()) == set(self.tiers)
+
+    @property
+    def verdict(self) -> str:
+        """``split``, or ``all-<tier>`` when one tier holds every operator."""
+        used = set(self.tier_of.values())
+        return f"all-{used.pop()}" if len(used) == 1 else "split"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """A tensor that travels over a link, paid once however many consumers it has.
+
+    Parameters
+    ----------
+    tensor : str
+    source, target : str
+        Tiers; JSON calls them ``from`` and ``to``.
+    dtype : str
+    shape : tuple of int
+    size_bytes : int
+    """
+
+    tensor: str
+    source: str
+    target: str
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the crossing as the plan holds it."""
+        return {
+            "tensor": self.tensor,
+            "from": self.source,
+            "to": self.target,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostPart:
+    """One part of the predicted time.
+
+    Parameters
+    ----------
+    kind : str
+        ``compute``, ``upload``, ``download`` or ``round_trip``.
+    where : str
+        A tier, or a link as ``device->server``.
+    seconds : float
+    evidence : str
+    """
+
+    kind: PartKind
+    where: str
+    seconds: float
+    evidence: Evidence
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as the plan holds it."""
+        place = "tier" if self.kind == "compute" else "link"
+        return {
+            "kind": self.kind,
+            place: self.where,
+            "seconds": self.seconds,
+            "evidence": self.evidence,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Predicted seconds of a placement, and the parts that add up to them.
+
+    Parameters
+    ----------
+    total_seconds : float
+    parts : tuple of CostPart
+    """
+
+    total_seconds: float
+    parts: tuple[CostPart, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the prediction as the plan holds it."""
+        return {
+            "total_seconds": self.total_seconds,
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Proof that a plan is optimal: a flow as large as the cut.
+
+    Parameters
+    ----------
+    cut_ticks, flow_ticks : int
+        Equal: by weak duality no cut is smaller than a flow.
+    tick_seconds : float
+        Seconds that one tick stands for.
+    rounding_bound_seconds : float
+        How far the true optimum may lie below, because costs were rounded to ticks.
+    scope : str
+        The graph that was certified; ``original`` is the operator graph itself.
+    restriction : str
+        What the optimum was taken over, such as ``proper splits``; empty for all placements.
+    """
+
+    cut_ticks: int
+    flow_ticks: int
+    tick_seconds: float
+    rounding_bound_seconds: float
+    scope: str = "original"
+    restriction: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the certificate as the plan holds it."""
+        return {
+            "cut_ticks": self.cut_ticks,
+            "flow_ticks": self.flow_ticks,
+            "tick_seconds": self.tick_seconds,
+            "rounding_bound_seconds": self.rounding_bound_seconds,
+            "scope": self.scope,
+            "restriction": self.restriction,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """Another placement, priced.
+
+    Parameters
+    ----------
+    reason : str
+        Why it is listed, such as ``true optimum`` or ``next cut``.
+    placement : Placement
+    prediction : Prediction
+    crossings : tuple of Crossing
+    """
+
+    reason: str
+    placement: Placement
+    prediction: Prediction
+    crossings: tuple[Crossing, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the alternative as the plan holds it; the placement is told by its counts."""
+        return {
+            "reason": self.reason,
+            "verdict": self.placement.verdict,
+            "total_seconds": self.prediction.total_seconds,
+            "operators": {
+                tier: len(self.placement.operators(tier)) for tier in self.placement.tiers
+            },
+            "compute_seconds": {
+                part.where: part.seconds for part in self.prediction.parts if part.kind == "compute"
+            },
+            "crossings": [crossing.to_json() for crossing in self.crossings],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolverStatistics:
+    """How large the solved problem was and how long it took; never written to files.
+
+    Parameters
+    ----------
+    vertices, arcs, solves : int
+    seconds : float
+    """
+
+    vertices: int
+    arcs: int
+    solves: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A placement with its crossings, predicted costs, certificate and alternatives.
+
+    Parameters
+    ----------
+    model : ModelIdentity
+    objective : str
+    topology : Topology
+    verdict : str
+        What is best over all placements that the constraints admit: ``split`` or ``all-<tier>``.
+    placement : Placement
+        What this plan does, which differs from the verdict when a split was asked for.
+    crossings : tuple of Crossing
+        Tensors that travel away from the device.
+    downloads : tuple of Crossing
+        Model outputs that travel back to the device.
+    predicted : Prediction
+    alternatives : tuple of Alternative
+    baselines : mapping of str to float
+        ``all-device``, ``all-server``, ... to seconds; a baseline that can't run is left out.
+    certificate : Certificate
+    assumptions : tuple of str
+        Sentences: everything in the numbers that nobody measured.
+    notes : tuple of str
+        Sentences that the reader should know.
+    statistics : SolverStatistics
+    """
+
+    model: ModelIdentity
+    objective: str
+    topology: Topology
+    verdict: str
+    placement: Placement
+    crossings: tuple[Crossing, ...]
+    downloads: tuple[Crossing, ...]
+    predicted: Prediction
+    certificate: Certificate
+    statistics: SolverStatistics = field(compare=False)
+    alternatives: tuple[Alternative, ...] = ()
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
+        return {
+            "schema": PLAN_SCHEMA,
+            "model": {"sha256": self.model.sha256, "structure": self.model.structure},
+            "objective": self.objective,
+            "tiers": list(self.topology.tiers),
+            "links": [
+                {
+                    "from": source,
+                    "to": target,
+                    "up_bytes_per_second": link.up_bytes_per_second,
+                    "down_bytes_per_second": link.down_bytes_per_second,
+                    "round_trip_seconds": link.round_trip_seconds,
+                    "evidence": link.evidence,
+                    "label": link.label,
+                }
+                for source, target, link in self.topology.hops
+            ],
+            "verdict": self.verdict,
+            "placement": {
+                tier: list(self.placement.operators(tier)) for tier in self.placement.tiers
+            },
+            "crossings": [crossing.to_json() for crossing in self.crossings],
+            "downloads": [crossing.to_json() for crossing in self.downloads],
+            "predicted": self.predicted.to_json(),
+            "alternatives": [alternative.to_json() for alternative in self.alternatives],
+            "baselines": dict(self.baselines),
+            "certificate": self.certificate.to_json(),
+            "assumptions": list(self.assumptions),
+            "notes": list(self.notes),
+        }
