@@ -16,6 +16,7 @@
     │   │   ├── InfeasiblePlacementError   the constraints admit no placement (a valid "no")
     │   │   └── CapacityOverflowError      costs exceed what the solver can represent
     │   ├── BundleError                    a bundle is malformed or incomplete
+    │   │   ├── ParityError                the stages do not equal the whole (a valid "no")
     │   │   ├── ManifestVersionError       written by an unknown version
     │   │   └── ChecksumMismatchError      a file is not the one that was written
     │   └── TransportError                 the remote side
@@ -85,6 +86,12 @@ class CapacityOverflowError(PlanError):
 
 class BundleError(OnnxSplitError):
     """A bundle is malformed or incomplete."""
+
+
+class ParityError(BundleError):
+    """The stages do not equal the whole model: a valid "no", not a mistake in the input."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class ManifestVersionError(BundleError):
