@@ -1,0 +1,154 @@
+"""The port that every engine implements: options in, sessions and kernel events out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import numpy.typing as npt
+
+from onnxsplit.errors import UsageError
+from onnxsplit.graph import TensorSpec
+
+Array = npt.NDArray[Any]
+Value = Array | Sequence[Array] | None
+"""What goes in and out of a session: an array, a list for a sequence, None for no optional.
+
+Element types that numpy lacks (bfloat16, the float8 family, the 4-bit types) are arrays of the
+``ml_dtypes`` type of the same name.
+"""
+
+Feeds = Mapping[str, Value]
+
+CPU_PROVIDER = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a model is to be run.
+
+    Parameters
+    ----------
+    provider : str
+        The engine's own name of what computes; operators it lacks run on the CPU provider.
+    provider_options : mapping of str to str
+        Handed to the provider as they are.
+    threads : int
+        Threads within an operator; 0 means one for each physical core that may be used.
+    optimization : str
+        ``all``, or ``disabled`` to run the operators as they stand in the file.
+
+    Raises
+    ------
+    UsageError
+        The number of threads is negative.
+    """
+
+    provider: str = CPU_PROVIDER
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
+    optimization: Literal["all", "disabled"] = "all"
+
+    def __post_init__(self) -> None:
+        """Refuse a number of threads that no machine has."""
+        if self.threads < 0:
+            raise UsageError(
+                f"The number of threads is {self.threads}; give at least 1, or 0 for all cores."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelEvent:
+    """One kernel that ran in a traced session.
+
+    Parameters
+    ----------
+    run : int
+        Which run of the session, counted from 0.
+    operator : str
+        Name of the node that ran; the engine invents one for a node without a name.
+    op_type : str
+        Its operator type.
+    provider : str
+        What computed it.
+    seconds : float
+        Its duration, in whole microseconds.
+    output_types : tuple of (str, tuple of int)
+        Element type and shape of its dense outputs.
+    """
+
+    run: int
+    operator: str
+    op_type: str
+    provider: str
+    seconds: float
+    output_types: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedNode:
+    """A node of the graph that an engine runs in the place of the model's own.
+
+    Parameters
+    ----------
+    name, op_type : str
+        As in that graph; a node that the engine made may have no name.
+    inputs, outputs : tuple of str
+        Values that it reads (bodies of If, Loop or Scan included) and makes.
+    """
+
+    name: str
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Session(Protocol):
+    """A model that is loaded and ready to run; also a context manager that closes it."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs that must be fed, in order; a symbolic dim is a str."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs, in order."""
+
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, Value]:
+        """Run once and return the named outputs (all of them by default), in order.
+
+        Raises
+        ------
+        UsageError
+            An input is missing or unknown, or an output is unknown.
+        ModelError
+            The model fails on these inputs.
+        """
+
+    def bind(self, feeds: Feeds) -> Callable[[], None]:
+        """Return a call that runs the model once on these inputs and drops the outputs.
+
+        Inputs are checked and converted once, so that a caller can time repeated runs.
+
+        Raises
+        ------
+        UsageError
+            An input is missing or unknown.
+        """
+
+    def end_profiling(self) -> tuple[KernelEvent, ...]:
+        """End the trace and return the kernels of the model's top graph, in order of execution.
+
+        Raises
+        ------
+        ModelError
+            The session was not opened for tracing, or the trace is not complete.
+        """
+
+    def close(self) -> None:
+        """Let go of the model and of temporary files; closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        """Return the session itself."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the session."""

@@ -1,0 +1,96 @@
+"""The kernel events of a trace that onnxruntime wrote, run by run and without nested bodies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from onnxsplit.engines.port import KernelEvent
+
+_KERNEL_SUFFIX = "_kernel_time"
+_EXECUTE = "SequentialExecutor::Execute"
+_RUN = "model_run"
+
+_DTYPES: Mapping[str, str] = {
+    "float": "float32",
+    "double": "float64",
+    "int4x2": "int4",
+    "uint4x2": "uint4",
+    "int2x4": "int2",
+    "uint2x4": "uint2",
+}
+
+
+def read_dtype(name: str) -> str:
+    """Translate onnxruntime's name of an element type into ONNX's own.
+
+    Examples
+    --------
+    >>> read_dtype("float"), read_dtype("Float8E4M3FN")
+    ('float32', 'float8e4m3fn')
+    """
+    return _DTYPES.get(name.lower(), name.lower())
+
+
+def read_events(records: Sequence[Mapping[str, Any]]) -> tuple[KernelEvent, ...]:
+    """Extract the kernels of every complete run.
+
+    A body of If, Loop or Scan is executed within its operator's kernel, and its own kernels are
+    recorded before that of the operator. Each execution of a graph ends with a record of its own,
+    whose span tells which kernels belong to it; only the last one before the record of the run is
+    that of the model's top graph. Names can't tell: a body may reuse a name of the top graph.
+
+    Parameters
+    ----------
+    records : sequence of mapping
+        The parsed trace, in the order in which it was written.
+
+    Returns
+    -------
+    tuple of KernelEvent
+        In order of execution; what follows the last complete run is left out.
+    """
+    events: list[KernelEvent] = []
+    pending: list[Mapping[str, Any]] = []
+    executed: list[Mapping[str, Any]] = []
+    run = 0
+    for record in records:
+        name = record.get("name", "")
+        if record.get("cat") == "Node" and name.endswith(_KERNEL_SUFFIX):
+            pending.append(record)
+        elif name == _EXECUTE:
+            first = _first_within(pending, record["ts"])
+            executed, pending = pending[first:], pending[:first]
+        elif name == _RUN:
+            events.extend(_read_event(kernel, run) for kernel in executed)
+            executed, pending = [], []
+            run += 1
+    return tuple(events)
+
+
+def _first_within(pending: Sequence[Mapping[str, Any]], start: int) -> int:
+    """Return the place of the first of the trailing kernels that began at or after the start."""
+    first = len(pending)
+    while first and pending[first - 1]["ts"] >= start:
+        first -= 1
+    return first
+
+
+def _read_event(record: Mapping[str, Any], run: int) -> KernelEvent:
+    """Read one kernel's record."""
+    arguments = record.get("args", {})
+    return KernelEvent(
+        run=run,
+        operator=record["name"].removesuffix(_KERNEL_SUFFIX),
+        op_type=arguments.get("op_name", ""),
+        provider=arguments.get("provider", ""),
+        seconds=record["dur"] * 1e-6,
+        output_types=tuple(_read_types(arguments.get("output_type_shape", ()))),
+    )
+
+
+def _read_types(
+    entries: Sequence[Mapping[str, Sequence[int]]],
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Read the element types and shapes of dense outputs."""
+    for entry in entries:
+        for dtype, shape in entry.items():
+            yield read_dtype(dtype), tuple(shape)
