@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import json
 import re
 import shutil
 import tempfile
@@ -73,7 +72,7 @@ def open_session(
     """
     folder = Path(tempfile.mkdtemp(prefix="onnxsplit-trace-")) if trace else None
     try:
-        settings = _build_settings(options, base_folder)
+        settings = build_settings(options, base_folder)
         if folder is not None:
             settings.enable_profiling = True
             settings.profile_file_prefix = str(folder / "trace")
@@ -159,10 +158,14 @@ class OrtSession:
             raise ModelError("This session records no trace; open it with trace=True.")
         with translate_failures("write its trace"):
             path = Path(self._open_native().end_profiling())
-            records = json.loads(path.read_text(encoding="utf-8", errors="replace"))
         self._traces = False
-        path.unlink()
-        return read_events(records)
+        try:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                return read_events(lines)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError("The trace that onnxruntime wrote can't be read.") from error
+        finally:
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the model and of the trace; closing twice is allowed."""
@@ -275,8 +278,8 @@ def load_native(
     return native
 
 
-def _build_settings(options: EngineOptions, base_folder: Path | None) -> onnxruntime.SessionOptions:
-    """Build the session's settings.
+def build_settings(options: EngineOptions, base_folder: Path | None) -> onnxruntime.SessionOptions:
+    """Build onnxruntime's own settings.
 
     Threads are always given: onnxruntime then pins none, and what is recorded is what runs.
     Spinning threads steal cores from each other; on two cores they tripled a model's latency.

@@ -1,6 +1,7 @@
 """The kernel events of a trace that onnxruntime wrote, run by run and without nested bodies."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onnxsplit.engines.port import KernelEvent
@@ -30,40 +31,55 @@ def read_dtype(name: str) -> str:
     return _DTYPES.get(name.lower(), name.lower())
 
 
-def read_events(records: Sequence[Mapping[str, Any]]) -> tuple[KernelEvent, ...]:
+def read_events(lines: Iterable[str]) -> tuple[KernelEvent, ...]:
     """Extract the kernels of every complete run.
 
     A body of If, Loop or Scan is executed within its operator's kernel, and its own kernels are
     recorded before that of the operator. Each execution of a graph ends with a record of its own,
-    whose span tells which kernels belong to it; only the last one before the record of the run is
+    whose start tells which kernels belong to it; only the last one before the record of the run is
     that of the model's top graph. Names can't tell: a body may reuse a name of the top graph.
 
     Parameters
     ----------
-    records : sequence of mapping
-        The parsed trace, in the order in which it was written.
+    lines : iterable of str
+        The trace as onnxruntime writes it: a JSON array with one record a line, which for long
+        traces is too large to be parsed at once.
 
     Returns
     -------
     tuple of KernelEvent
         In order of execution; what follows the last complete run is left out.
+
+    Raises
+    ------
+    ValueError, KeyError
+        A record is not what onnxruntime writes.
     """
     events: list[KernelEvent] = []
     pending: list[Mapping[str, Any]] = []
     executed: list[Mapping[str, Any]] = []
     run = 0
-    for record in records:
-        name = record.get("name", "")
-        if record.get("cat") == "Node" and name.endswith(_KERNEL_SUFFIX):
-            pending.append(record)
-        elif name == _EXECUTE:
+    for record in _parse_records(lines):
+        if record["name"] == _EXECUTE:
             first = _first_within(pending, record["ts"])
             executed, pending = pending[first:], pending[:first]
-        elif name == _RUN:
+        elif record["name"] == _RUN:
             events.extend(_read_event(kernel, run) for kernel in executed)
             executed, pending = [], []
             run += 1
+        else:
+            pending.append(record)
     return tuple(events)
+
+
+def _parse_records(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """Parse the records of kernels, executions and runs; pass over all others."""
+    for line in lines:
+        if _KERNEL_SUFFIX in line or _EXECUTE in line or _RUN in line:
+            record = json.loads(line.strip().removesuffix(","))
+            name = record["name"]
+            if name in {_EXECUTE, _RUN} or name.endswith(_KERNEL_SUFFIX):
+                yield record
 
 
 def _first_within(pending: Sequence[Mapping[str, Any]], start: int) -> int:
@@ -76,12 +92,12 @@ def _first_within(pending: Sequence[Mapping[str, Any]], start: int) -> int:
 
 def _read_event(record: Mapping[str, Any], run: int) -> KernelEvent:
     """Read one kernel's record."""
-    arguments = record.get("args", {})
+    arguments = record["args"]
     return KernelEvent(
         run=run,
         operator=record["name"].removesuffix(_KERNEL_SUFFIX),
-        op_type=arguments.get("op_name", ""),
-        provider=arguments.get("provider", ""),
+        op_type=arguments["op_name"],
+        provider=arguments["provider"],
         seconds=record["dur"] * 1e-6,
         output_types=tuple(_read_types(arguments.get("output_type_shape", ()))),
     )
