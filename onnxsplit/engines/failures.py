@@ -156,6 +156,8 @@ def _skip_signature(text: str) -> str:
         while end < len(text) and depth:
             depth += {"(": 1, ")": -1}.get(text[end], 0)
             end += 1
+        if depth:
+            break
         if end == len(text) or text[end] == " ":
             return re.sub(r"^ (?:const )?(?:\[with [^\]]*\] )?", "", text[end:])
         place = text.find("(", end)
