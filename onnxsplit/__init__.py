@@ -1,1 +1,83 @@
-"""onnxsplit."""
+"""onnxsplit: cut an ONNX model where it is provably best, into halves that run.
+
+Everything that the command line does is one call here. Importing the package loads none of the
+heavy packages; they come with the first call.
+
+Examples
+--------
+>>> import onnxsplit as osp
+>>> osp.Link.parse("20 Mbit/s", rtt="15 ms").describe()
+'up 20 Mbit/s, down 20 Mbit/s, round trip 15 ms'
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxsplit.errors import InternalError as InternalError
+    from onnxsplit.errors import OnnxSplitError as OnnxSplitError
+    from onnxsplit.evidence import ParityResult as ParityResult
+    from onnxsplit.manifest import Manifest as Manifest
+    from onnxsplit.placement import Placement as Placement
+    from onnxsplit.placement import Plan as Plan
+    from onnxsplit.planning.inspection import Inspection as Inspection
+    from onnxsplit.profiles import Profile as Profile
+    from onnxsplit.tiers import Link as Link
+    from onnxsplit.workflows.cutting import Bundle as Bundle
+    from onnxsplit.workflows.cutting import cut as cut
+    from onnxsplit.workflows.inspection import inspect as inspect
+    from onnxsplit.workflows.merging import merge as merge
+    from onnxsplit.workflows.planning import plan as plan
+    from onnxsplit.workflows.profiling import profile as profile
+    from onnxsplit.workflows.verification import verify as verify
+
+_HOMES = {
+    "Bundle": "workflows.cutting",
+    "Inspection": "planning.inspection",
+    "InternalError": "errors",
+    "Link": "tiers",
+    "Manifest": "manifest",
+    "OnnxSplitError": "errors",
+    "ParityResult": "evidence",
+    "Placement": "placement",
+    "Plan": "placement",
+    "Profile": "profiles",
+    "cut": "workflows.cutting",
+    "inspect": "workflows.inspection",
+    "merge": "workflows.merging",
+    "plan": "workflows.planning",
+    "profile": "workflows.profiling",
+    "verify": "workflows.verification",
+}
+
+__all__ = [
+    "Bundle",
+    "Inspection",
+    "InternalError",
+    "Link",
+    "Manifest",
+    "OnnxSplitError",
+    "ParityResult",
+    "Placement",
+    "Plan",
+    "Profile",
+    "cut",
+    "inspect",
+    "merge",
+    "plan",
+    "profile",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

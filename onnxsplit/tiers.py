@@ -1,7 +1,7 @@
 """Machines and the links between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -55,10 +55,10 @@ class Link:
                 " it must be finite and not negative."
             )
 
-    @classmethod
+    @staticmethod
     def parse(
-        cls, text: str, *, up: str | None = None, down: str | None = None, rtt: str | None = None
-    ) -> Self:
+        text: str, *, up: str | None = None, down: str | None = None, rtt: str | None = None
+    ) -> "Link":
         """Read a link from a preset's name or a rate, with overrides.
 
         Parameters
@@ -83,11 +83,26 @@ class Link:
         if preset is None:
             rate = _parse_rate_or_preset(text)
             preset = Link(up_bytes_per_second=rate, down_bytes_per_second=rate)
-        return cls(
-            up_bytes_per_second=parse_rate(up) if up else preset.up_bytes_per_second,
-            down_bytes_per_second=parse_rate(down) if down else preset.down_bytes_per_second,
-            round_trip_seconds=parse_duration(rtt) if rtt else preset.round_trip_seconds,
-            label=preset.label,
+        return preset.override(up=up, down=down, rtt=rtt)
+
+    def override(
+        self, *, up: str | None = None, down: str | None = None, rtt: str | None = None
+    ) -> Self:
+        """Return the link with the given figures replaced; typed-in figures are assumptions.
+
+        Raises
+        ------
+        UsageError
+            A figure has no unit or is not positive.
+        """
+        if up is None and down is None and rtt is None:
+            return self
+        return replace(
+            self,
+            up_bytes_per_second=parse_rate(up) if up else self.up_bytes_per_second,
+            down_bytes_per_second=parse_rate(down) if down else self.down_bytes_per_second,
+            round_trip_seconds=parse_duration(rtt) if rtt else self.round_trip_seconds,
+            evidence="assumed",
         )
 
     def describe(self) -> str:

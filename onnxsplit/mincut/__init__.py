@@ -1,1 +1,19 @@
-"""mincut."""
+"""The pure minimum-cut machine: arrays in, a certified cut out; it knows nothing of models."""
+
+from onnxsplit.mincut.certificate import TickCertificate, certify
+from onnxsplit.mincut.minimum import MinimumCut, solve_minimum_cut, solve_prepared
+from onnxsplit.mincut.problem import SINK, SOURCE, CutProblem, ProblemBuilder
+from onnxsplit.mincut.structure import ArcStructure
+
+__all__ = [
+    "SINK",
+    "SOURCE",
+    "ArcStructure",
+    "CutProblem",
+    "MinimumCut",
+    "ProblemBuilder",
+    "TickCertificate",
+    "certify",
+    "solve_minimum_cut",
+    "solve_prepared",
+]
