@@ -1,0 +1,109 @@
+"""Profiles that were measured before on this very machine, kept for the next time."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from onnxsplit.engines.port import Feeds, Value
+from onnxsplit.errors import OutputError, ProfileError
+from onnxsplit.profiles import Profile
+from onnxsplit.profiling.storage import read_profile, write_profile
+
+FOLDER_VARIABLE = "ONNXSPLIT_CACHE_DIR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileCache:
+    """A folder of profiles by key; nothing that goes wrong with it ever fails a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when the first profile is kept.
+    """
+
+    folder: Path
+
+    @classmethod
+    def locate(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
+        """Return the user's cache, or None where there is no home folder.
+
+        The folder is ``$ONNXSPLIT_CACHE_DIR``; else ``onnxsplit`` in ``$XDG_CACHE_HOME``; else in
+        the system's own place for caches.
+        """
+        chosen = environment.get(FOLDER_VARIABLE)
+        if chosen:
+            return cls(folder=Path(chosen))
+        base = environment.get("XDG_CACHE_HOME")
+        if base:
+            return cls(folder=Path(base) / "onnxsplit")
+        try:
+            home = Path.home()
+        except RuntimeError:
+            return None
+        if sys.platform == "win32":
+            local = environment.get("LOCALAPPDATA")
+            return cls(folder=(Path(local) if local else home / "AppData/Local") / "onnxsplit")
+        caches = "Library/Caches" if sys.platform == "darwin" else ".cache"
+        return cls(folder=home / caches / "onnxsplit")
+
+    def load(self, key: str) -> Profile | None:
+        """Return the profile of that key; None if there is none or it can't be read."""
+        try:
+            return read_profile(self._path(key))
+        except ProfileError:
+            return None
+
+    def store(self, key: str, profile: Profile) -> None:
+        """Keep a profile, if the folder can be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_profile(profile, self._path(key))
+        except (OSError, OutputError):
+            return
+
+    def _path(self, key: str) -> Path:
+        """Return the file of a key."""
+        return self.folder / f"profile-{key}.json"
+
+
+def derive_key(
+    *, method: str, model_sha256: str, feeds: Feeds, environment: Mapping[str, Any]
+) -> str:
+    """Return the key of a measurement: a hash of all that it depends on.
+
+    Parameters
+    ----------
+    method : str
+        How it is measured, with a version.
+    model_sha256 : str
+        Hash of the model file.
+    feeds : mapping of str to value
+        The inputs; only their types and shapes count.
+    environment : mapping
+        Runtime, provider, threads and processor.
+    """
+    parts = {
+        "method": method,
+        "model": model_sha256,
+        "inputs": {name: _describe(value) for name, value in feeds.items()},
+        "environment": dict(environment),
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _describe(value: Value) -> object:
+    """Return the type and shape of an input."""
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray):
+        return [value.dtype.name, list(value.shape)]
+    return [_describe(entry) for entry in value]
