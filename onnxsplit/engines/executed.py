@@ -6,24 +6,25 @@ and casts or copies are inserted where a provider lacks a kernel.
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
 
 from onnxsplit.engines.ort import build_settings, load_native
-from onnxsplit.engines.port import EngineOptions, ExecutedNode
+from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import ModelError
 
 _WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
 
 
-def read_executed_nodes(
+def read_executed_graph(
     model: bytes | Path, options: EngineOptions, *, base_folder: Path | None = None
-) -> tuple[ExecutedNode, ...]:
-    """Return the nodes of the top graph that a session runs, in the order of its traces.
+) -> onnx.GraphProto:
+    """Return the graph that a session runs, without its weights.
 
-    The model is loaded once more and its graph written to a folder that is removed again.
+    Its nodes are in the order of execution, which is that of the session's traces; those that the
+    engine made may have no name. The model is loaded once more, and its graph is written to a
+    folder that is removed again.
 
     Parameters
     ----------
@@ -52,32 +53,4 @@ def read_executed_nodes(
         raise ModelError("onnxruntime did not write the graph that it runs.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return tuple(_read_node(node) for node in graph.node)
-
-
-def _read_node(node: onnx.NodeProto) -> ExecutedNode:
-    """Read one node with what its bodies capture."""
-    reads = dict.fromkeys((*filter(None, node.input), *_find_captured(node)))
-    return ExecutedNode(
-        name=node.name,
-        op_type=node.op_type,
-        inputs=tuple(reads),
-        outputs=tuple(filter(None, node.output)),
-    )
-
-
-def _find_captured(node: onnx.NodeProto) -> Iterator[str]:
-    """Find the values of outer graphs that a node's bodies read."""
-    for attribute in node.attribute:
-        for body in (attribute.g, *attribute.graphs):
-            yield from _find_free(body)
-
-
-def _find_free(body: onnx.GraphProto) -> Iterator[str]:
-    """Find the values that a body reads and does not make."""
-    made = {value.name for value in (*body.input, *body.initializer)}
-    for node in body.node:
-        reads: Sequence[str] = (*node.input, *_find_captured(node))
-        yield from (name for name in reads if name and name not in made)
-        made.update(node.output)
-    yield from (value.name for value in body.output if value.name not in made)
+    return graph

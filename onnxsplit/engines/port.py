@@ -84,24 +84,6 @@ class KernelEvent:
     output_types: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedNode:
-    """A node of the graph that an engine runs in the place of the model's own.
-
-    Parameters
-    ----------
-    name, op_type : str
-        As in that graph; a node that the engine made may have no name.
-    inputs, outputs : tuple of str
-        Values that it reads (bodies of If, Loop or Scan included) and makes.
-    """
-
-    name: str
-    op_type: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
 class Session(Protocol):
     """A model that is loaded and ready to run; also a context manager that closes it."""
 

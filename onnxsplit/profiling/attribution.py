@@ -4,7 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxsplit.engines.port import ExecutedNode, KernelEvent
+import onnx
+
+from onnxsplit.engines.port import KernelEvent
+from onnxsplit.model.bodies import list_makes, list_reads
 
 Owners = Sequence[str | None]
 """For each kernel of a run, in order, the operator that it belongs to, or None."""
@@ -25,6 +28,45 @@ class NodeSignature:
 
     op_type: str
     outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedNode:
+    """A node of the graph that the engine runs in the place of the model's own.
+
+    Parameters
+    ----------
+    name, op_type : str
+        As in that graph; a node that the engine made may have no name.
+    inputs, outputs : tuple of str
+        Values that it reads (bodies of If, Loop or Scan included) and makes.
+    """
+
+    name: str
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read_signatures(graph: onnx.GraphProto) -> dict[str, NodeSignature]:
+    """Return the nodes of a model's top graph by their unique names."""
+    return {
+        node.name: NodeSignature(op_type=node.op_type, outputs=list_makes(node))
+        for node in graph.node
+    }
+
+
+def read_executed(graph: onnx.GraphProto) -> list[ExecutedNode]:
+    """Return the nodes of the graph that the engine runs, in order of execution."""
+    return [
+        ExecutedNode(
+            name=node.name,
+            op_type=node.op_type,
+            inputs=list_reads(node),
+            outputs=list_makes(node),
+        )
+        for node in graph.node
+    ]
 
 
 def split_runs(events: Sequence[KernelEvent], *, warm_ups: int) -> list[list[KernelEvent]]:

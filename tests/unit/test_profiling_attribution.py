@@ -2,16 +2,19 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxsplit.engines.executed import read_executed_nodes
+from onnxsplit.engines.executed import read_executed_graph
 from onnxsplit.engines.ort import open_session
-from onnxsplit.engines.port import EngineOptions, ExecutedNode, KernelEvent
+from onnxsplit.engines.port import EngineOptions, KernelEvent
 from onnxsplit.profiling.attribution import (
     TRUNCATED_SECONDS,
+    ExecutedNode,
     NodeSignature,
     fits_graph,
     own_by_graph,
     own_by_name,
     place_operators,
+    read_executed,
+    read_signatures,
     split_runs,
     sum_by_operator,
 )
@@ -48,11 +51,8 @@ def executed(name: str, op_type: str, inputs: str, outputs: str) -> ExecutedNode
     )
 
 
-def signatures(model: onnx.ModelProto) -> dict[str, NodeSignature]:
-    return {
-        node.name: NodeSignature(op_type=node.op_type, outputs=tuple(node.output))
-        for node in model.graph.node
-    }
+def executed_nodes(model: onnx.ModelProto) -> list[ExecutedNode]:
+    return read_executed(read_executed_graph(model.SerializeToString(), UNFUSED))
 
 
 def trace(model: onnx.ModelProto) -> tuple[KernelEvent, ...]:
@@ -150,15 +150,12 @@ def test_a_run_fits_a_graph_of_the_same_nodes_in_the_same_order(
 
 @pytest.mark.parametrize("model", [chain_model(), control_flow_model()], ids=["chain", "control"])
 def test_names_alone_do_for_models_without_functions(model: onnx.ModelProto) -> None:
-    owners = own_by_name(trace(model), signatures(model))
+    owners = own_by_name(trace(model), read_signatures(model.graph))
     assert sorted(map(str, owners)) == sorted(node.name for node in model.graph.node)
 
 
 def test_the_executed_graph_lists_what_bodies_capture() -> None:
-    nodes = {
-        node.name: node
-        for node in read_executed_nodes(control_flow_model().SerializeToString(), UNFUSED)
-    }
+    nodes = {node.name: node for node in executed_nodes(control_flow_model())}
     assert "x" in nodes["if"].inputs
     assert set(nodes["loop"].inputs) >= {"b", "x"}
     assert not {"v", "go"} & set(nodes["loop"].inputs)
@@ -170,9 +167,9 @@ def test_the_executed_graph_lists_what_bodies_capture() -> None:
 def test_every_kernel_finds_its_operator_where_functions_and_casts_hide_it(
     model: onnx.ModelProto,
 ) -> None:
-    events, nodes = trace(model), signatures(model)
+    events, nodes = trace(model), read_signatures(model.graph)
     assert None in own_by_name(events, nodes)
-    graph = read_executed_nodes(model.SerializeToString(), UNFUSED)
+    graph = executed_nodes(model)
     assert fits_graph(events, graph)
     owners = own_by_graph(graph, nodes)
     assert set(owners) == set(nodes)
@@ -180,8 +177,8 @@ def test_every_kernel_finds_its_operator_where_functions_and_casts_hide_it(
 
 def test_the_calls_of_one_function_are_told_apart() -> None:
     model = function_model()
-    graph = read_executed_nodes(model.SerializeToString(), UNFUSED)
-    owners = own_by_graph(graph, signatures(model))
+    graph = executed_nodes(model)
+    owners = own_by_graph(graph, read_signatures(model.graph))
     assert [owner for owner in owners if owner != "norm"] == [
         *("call_1", "call_1", "between", "call_2", "call_2")
     ]
