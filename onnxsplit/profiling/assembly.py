@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from onnxsplit.engines.port import EngineOptions, KernelEvent
-from onnxsplit.graph import OperatorGraph, TensorSpec
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.profiling.attribution import Owners, place_operators, sum_by_operator
 from onnxsplit.profiling.sampling import low_quantile, relative_interval
@@ -53,7 +53,7 @@ def assemble_profile(
     An operator's time is the 20th percentile of its times over the traced runs, times the whole
     model's time over the sum of all of them. What was fused or laid out anew in the whole model
     is thereby spread over all operators in proportion. Constant operators, which a session folds
-    once and for all, are left out.
+    once and for all, are left out, and so are values whose size is not known.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def assemble_profile(
         tier=tier,
         groups=groups,
         model=graph.identity,
-        tensors={name: _keep_known(spec) for name, spec in graph.tensors.items()},
+        tensors={name: spec for name, spec in graph.tensors.items() if spec.size_bytes is not None},
         environment=environment,
         evidence="measured",
         assumptions=(_ASSUMPTION,),
@@ -131,9 +131,3 @@ def _round_interval(seconds: Sequence[float]) -> float | None:
     """Return the interval of the whole model's time, rounded for the file."""
     interval = relative_interval(seconds)
     return None if interval is None else round(interval, 6)
-
-
-def _keep_known(spec: TensorSpec) -> TensorSpec:
-    """Drop a shape that is not fully known; a profile holds real sizes only."""
-    known = spec.shape is not None and all(isinstance(dim, int) for dim in spec.shape)
-    return spec if known else replace(spec, shape=None)
