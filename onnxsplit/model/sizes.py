@@ -1,0 +1,154 @@
+"""Fix the shapes of a model's inputs from what the model and the caller say."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from onnxsplit.errors import UnknownShapeError, UsageError
+from onnxsplit.graph import Dim, TensorSpec
+from onnxsplit.model.dtypes import read_type
+from onnxsplit.model.loading import LoadedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeOptions:
+    """What the caller says of the inputs' shapes.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Input name to its whole shape.
+    dims : mapping of str to int
+        Symbolic dim to its value.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_input_specs(model: LoadedModel) -> dict[str, TensorSpec]:
+    """Return the inputs that must be fed, with symbolic dims as the model has them."""
+    graph = model.proto.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    stored.update(tensor.values.name for tensor in graph.sparse_initializer)
+    return {
+        value.name: read_type(value.name, value.type)
+        for value in graph.input
+        if value.name not in stored
+    }
+
+
+def fix_input_specs(model: LoadedModel, options: SizeOptions) -> dict[str, TensorSpec]:
+    """Give every dim of every input a number.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    options : SizeOptions
+
+    Returns
+    -------
+    dict of str to TensorSpec
+        Dense inputs have whole shapes; sequences and optionals stay as they are.
+
+    Raises
+    ------
+    UnknownShapeError
+        A dim has no number; the message names it and the flag that gives it one.
+    UsageError
+        A given shape or dim does not fit the model.
+    """
+    specs = read_input_specs(model)
+    _check_names(options, specs)
+    symbols = {**_bind_symbols(options, specs), **options.dims}
+    return {name: _fix(spec, options.shapes.get(name), symbols) for name, spec in specs.items()}
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names close matches, or what there is."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")  # noqa: PLR2004 - a line's worth
+    return f"There are: {shown}." if names else "There are none."
+
+
+def _check_names(options: SizeOptions, specs: Mapping[str, TensorSpec]) -> None:
+    """Refuse names that the model does not have, and dims that are no sizes."""
+    symbols = {dim for spec in specs.values() for dim in spec.shape or () if isinstance(dim, str)}
+    for name, shape in options.shapes.items():
+        if name not in specs:
+            raise UsageError(f"--shape {name}: the model has no such input. {suggest(name, specs)}")
+        if any(dim < 0 for dim in shape):
+            raise UsageError(f"--shape {name}: a dim is negative in {_write(shape)}.")
+    for symbol, value in options.dims.items():
+        if symbol not in symbols:
+            raise UsageError(f"--dim {symbol}: no input has such a dim. {suggest(symbol, symbols)}")
+        if value < 0:
+            raise UsageError(f"--dim {symbol}={value}: a dim can't be negative.")
+
+
+def _bind_symbols(options: SizeOptions, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
+    """Learn symbolic dims from whole shapes, so that inputs that share them agree."""
+    symbols: dict[str, int] = {}
+    for name, shape in options.shapes.items():
+        declared = specs[name].shape
+        if declared is None:
+            continue
+        if len(declared) != len(shape):
+            raise UsageError(
+                f"--shape {name}={_write(shape)} has {len(shape)} dims, and the model's input has"
+                f" {len(declared)}: {_write(declared)}."
+            )
+        for dim, value in zip(declared, shape, strict=True):
+            if isinstance(dim, str) and symbols.setdefault(dim, value) != value:
+                raise UsageError(
+                    f"--shape gives the dim {dim!r} two values: {symbols[dim]} and {value}."
+                )
+    for symbol, value in options.dims.items():
+        if symbols.get(symbol, value) != value:
+            raise UsageError(
+                f"--dim {symbol}={value} contradicts --shape, which makes it {symbols[symbol]}."
+            )
+    return symbols
+
+
+def _fix(spec: TensorSpec, shape: tuple[int, ...] | None, symbols: Mapping[str, int]) -> TensorSpec:
+    """Fix one input."""
+    if spec.kind != "tensor":
+        return spec
+    if spec.shape is None and shape is None:
+        raise UnknownShapeError(
+            f"The input {spec.name!r} has no shape in the model;"
+            f" add --shape {spec.name}=1,3,224,224 (with its own dims)."
+        )
+    declared: tuple[Dim, ...] = (None,) * len(shape or ()) if spec.shape is None else spec.shape
+    given: tuple[int | None, ...] = shape or (None,) * len(declared)
+    dims = zip(declared, given, strict=True)
+    fixed = [_fix_dim(spec, axis, dim, value, symbols) for axis, (dim, value) in enumerate(dims)]
+    return replace(spec, shape=tuple(fixed))
+
+
+def _fix_dim(
+    spec: TensorSpec, axis: int, dim: Dim, given: int | None, symbols: Mapping[str, int]
+) -> int:
+    """Fix one dim."""
+    if isinstance(dim, int):
+        if given is not None and given != dim:
+            raise UsageError(
+                f"--shape {spec.name}: dim {axis} is fixed to {dim} in the model, not {given}."
+            )
+        return dim
+    if given is not None:
+        return given
+    if isinstance(dim, str) and dim in symbols:
+        return symbols[dim]
+    flag = f"--dim {dim}=1" if isinstance(dim, str) else f"--shape {spec.name}=..."
+    what = f"the dim {dim!r}" if isinstance(dim, str) else f"dim {axis}"
+    raise UnknownShapeError(f"Input {spec.name!r}: {what} has no size; give it one with {flag}.")
+
+
+def _write(shape: Iterable[Dim]) -> str:
+    """Write a shape as the flags have it."""
+    return ",".join("?" if dim is None else str(dim) for dim in shape)
