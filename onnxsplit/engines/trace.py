@@ -1,6 +1,7 @@
 """The kernel events of a trace that onnxruntime wrote, run by run and without nested bodies."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,14 @@ from onnxsplit.engines.port import KernelEvent
 _KERNEL_SUFFIX = "_kernel_time"
 _EXECUTE = "SequentialExecutor::Execute"
 _RUN = "model_run"
+
+_RECORD_START = '{"cat" : '
+_UNESCAPED = re.compile(
+    r'.*?"dur" :(?P<dur>\d+),"ts" :(?P<ts>\d+),.*?'
+    r'"name" :"(?P<name>.*)","args" : (?P<args>\{.*\})\}',
+    re.DOTALL,
+)
+"""A record as onnxruntime lays it out; versions before 1.32 do not all escape its name."""
 
 _DTYPES: Mapping[str, str] = {
     "float": "float32",
@@ -74,12 +83,41 @@ def read_events(lines: Iterable[str]) -> tuple[KernelEvent, ...]:
 
 def _parse_records(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Parse the records of kernels, executions and runs; pass over all others."""
-    for line in lines:
-        if _KERNEL_SUFFIX in line or _EXECUTE in line or _RUN in line:
-            record = json.loads(line.strip().removesuffix(","))
+    for text in _join_records(lines):
+        if _KERNEL_SUFFIX in text or _EXECUTE in text or _RUN in text:
+            record = _parse_record(text)
             name = record["name"]
             if name in {_EXECUTE, _RUN} or name.endswith(_KERNEL_SUFFIX):
                 yield record
+
+
+def _join_records(lines: Iterable[str]) -> Iterator[str]:
+    """Join the lines of each record; a line break in a node's name is not always escaped."""
+    text = ""
+    for line in lines:
+        if line.startswith((_RECORD_START, "]")):
+            yield text
+            text = ""
+        text += line
+    yield text
+
+
+def _parse_record(text: str) -> Mapping[str, Any]:
+    """Parse one record; a quote in a node's name is not always escaped."""
+    text = text.strip().removesuffix(",")
+    try:
+        record: Mapping[str, Any] = json.loads(text)
+    except json.JSONDecodeError:
+        match = _UNESCAPED.fullmatch(text)
+        if match is None:
+            raise
+        return {
+            "name": match["name"],
+            "dur": int(match["dur"]),
+            "ts": int(match["ts"]),
+            "args": json.loads(match["args"]),
+        }
+    return record
 
 
 def _first_within(pending: Sequence[Mapping[str, Any]], start: int) -> int:
