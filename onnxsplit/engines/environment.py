@@ -22,7 +22,7 @@ def count_cores() -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     usable = os.sched_getaffinity(0)
-    return len(_usable_cores(_read_cpuinfo(), usable)) or len(usable)
+    return len(find_cores(_read_cpuinfo(), usable)) or len(usable)
 
 
 def describe_machine() -> dict[str, str]:
@@ -30,8 +30,21 @@ def describe_machine() -> dict[str, str]:
     return {"cpu": read_processor(), "machine": platform.machine(), "os": platform.system()}
 
 
-def _usable_cores(cpuinfo: str, usable: set[int]) -> set[tuple[str, str]]:
-    """Return (socket, core) of each usable logical processor; empty where the system is silent."""
+def find_cores(cpuinfo: str, usable: set[int]) -> set[tuple[str, str]]:
+    """Find the physical cores of some logical processors.
+
+    Parameters
+    ----------
+    cpuinfo : str
+        Linux's description of the processors.
+    usable : set of int
+        Numbers of the logical processors.
+
+    Returns
+    -------
+    set of (str, str)
+        Socket and core; empty where the description does not tell them (as on ARM).
+    """
     cores = set()
     for block in cpuinfo.split("\n\n"):
         entries = dict(re.findall(r"^([^\t:]+?)\s*:[ \t]*(.*)$", block, re.MULTILINE))

@@ -169,6 +169,9 @@ class OrtSession:
 
     def close(self) -> None:
         """Let go of the model and of the trace; closing twice is allowed."""
+        if self._traces and self._native is not None:
+            with translate_failures("end its trace"):
+                self._native.end_profiling()  # Some systems can't remove a file that is open.
         self._native = None
         self._remove_folder()
 

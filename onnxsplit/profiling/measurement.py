@@ -33,7 +33,10 @@ _METHOD_VERSION = f"{METHOD}/1"
 
 _WARM_UPS = 3
 _WARM_UP_SHARE = 0.1
-"""Runs before the measurement, and the share of the budget after which one has to do."""
+"""Runs before the measurement, and the share of the budget after which fewer have to do."""
+
+_MOST_EVENTS = 100_000
+"""Kernels to record, as onnxruntime keeps about a kilobyte of each in memory."""
 
 
 class OpenSession(Protocol):
@@ -160,19 +163,10 @@ def measure_profile(
     ModelError
         The model can't be run.
     """
-    instruments = instruments or Instruments()
     proto, folder = subject.model.proto, subject.model.base_folder
     serialized = proto.SerializeToString()
-    fused = replace(options, optimization="all")
-    unfused = replace(options, optimization="disabled")
-    with (
-        instruments.open_session(serialized, fused, base_folder=folder) as plain,
-        instruments.open_session(serialized, unfused, base_folder=folder, trace=True) as traced,
-    ):
-        calls = plain.bind(subject.feeds), traced.bind(subject.feeds)
-        rounds = _run_rounds(*calls, instruments)
-        events = traced.end_profiling()
-    runs = split_runs(events, warm_ups=rounds.warm_ups)
+    rounds = _take_times(serialized, subject, options, instruments or Instruments())
+    runs = split_runs(rounds.events, warm_ups=rounds.warm_ups)
     if not runs and len(subject.graph):
         raise ModelError(
             "The model runs more kernels at a time than onnxruntime can record,"
@@ -180,6 +174,7 @@ def measure_profile(
         )
 
     def look_up_executed() -> Sequence[ExecutedNode]:
+        unfused = replace(options, optimization="disabled")
         return read_executed(read_executed_graph(serialized, unfused, base_folder=folder))
 
     return assemble_profile(
@@ -197,35 +192,55 @@ def measure_profile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rounds:
-    """Wall times of the plain session, and how many runs of both came before."""
+    """Wall times of the plain session, kernels of the traced one, and the runs before both."""
 
     whole_seconds: tuple[float, ...]
+    events: tuple[KernelEvent, ...]
     warm_ups: int
 
 
-def _run_rounds(
-    run_plain: Callable[[], None], run_traced: Callable[[], None], instruments: Instruments
+def _take_times(
+    serialized: bytes, subject: Subject, options: EngineOptions, instruments: Instruments
 ) -> _Rounds:
-    """Run both sessions in turn until the rule is met."""
+    """Run a plain and a traced session in turn until the rule is met."""
+    folder = subject.model.base_folder
+    fused = replace(options, optimization="all")
+    unfused = replace(options, optimization="disabled")
     rule, clock, progress = instruments.rule, instruments.clock, instruments.progress
-    start = clock()
-    warm_ups = 0
-    while warm_ups < _WARM_UPS:
+    most_traced = max(rule.least_runs, _MOST_EVENTS // len(subject.model.proto.graph.node))
+    with (
+        instruments.open_session(serialized, fused, base_folder=folder) as plain,
+        instruments.open_session(serialized, unfused, base_folder=folder, trace=True) as traced,
+    ):
+        run_plain, run_traced = plain.bind(subject.feeds), traced.bind(subject.feeds)
+        start = clock()
+        warm_ups = _warm_up(run_plain, run_traced, instruments)
+        seconds: list[float] = []
+        while not rule.is_met(seconds, clock() - start):
+            spent = min(1.0, (clock() - start) / rule.budget_seconds)
+            progress.report("profiling", done=int(100 * spent), total=100)
+            if len(seconds) < most_traced:
+                run_traced()
+            before = clock()
+            run_plain()
+            seconds.append(clock() - before)
+        progress.report("profiling", done=100, total=100)
+        events = traced.end_profiling()
+    return _Rounds(whole_seconds=tuple(seconds), events=events, warm_ups=warm_ups)
+
+
+def _warm_up(
+    run_plain: Callable[[], None], run_traced: Callable[[], None], instruments: Instruments
+) -> int:
+    """Run both sessions before anything counts, and return how often."""
+    start = instruments.clock()
+    for warm_ups in range(1, _WARM_UPS + 1):
         run_traced()
         run_plain()
-        warm_ups += 1
-        if clock() - start >= _WARM_UP_SHARE * rule.budget_seconds:
-            break
-    seconds: list[float] = []
-    while not rule.is_met(seconds, clock() - start):
-        spent = min(1.0, (clock() - start) / rule.budget_seconds)
-        progress.report("profiling", done=int(100 * spent), total=100)
-        run_traced()
-        before = clock()
-        run_plain()
-        seconds.append(clock() - before)
-    progress.report("profiling", done=100, total=100)
-    return _Rounds(whole_seconds=tuple(seconds), warm_ups=warm_ups)
+        spent = instruments.clock() - start
+        if spent >= _WARM_UP_SHARE * instruments.rule.budget_seconds:
+            return warm_ups
+    return _WARM_UPS
 
 
 def _attribute(

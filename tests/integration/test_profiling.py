@@ -14,6 +14,7 @@ from onnxsplit.errors import ModelError, UsageError
 from onnxsplit.graph import ModelIdentity, TensorSpec
 from onnxsplit.model.loading import load_model
 from onnxsplit.model.reading import read_graph
+from onnxsplit.profiling import measurement
 from onnxsplit.profiling.cache import ProfileCache
 from onnxsplit.profiling.measurement import Instruments, Subject, profile_model
 from onnxsplit.profiling.sampling import StopRule
@@ -210,6 +211,16 @@ def test_slow_models_are_run_less_often(seconds: float, runs: int) -> None:
     instruments = replace(instruments, rule=rule)
     profile = profile_model(prepare("chain"), OPTIONS, tier="device", instruments=instruments)
     assert profile.extra["runs"] == runs
+
+
+def test_tracing_stops_before_its_records_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurement, "_MOST_EVENTS", 1)
+    instruments = slow_instruments(plain_seconds=0.001, traced_seconds=1.0)
+    instruments = replace(instruments, rule=StopRule(budget_seconds=1e6, most_runs=9))
+    profile = profile_model(prepare("chain"), OPTIONS, tier="device", instruments=instruments)
+    assert profile.extra["runs"] == 9
+    warm_ups, traced = 3, 5
+    assert instruments.clock() == pytest.approx(warm_ups + traced + (warm_ups + 9) * 0.001)
 
 
 def test_progress_rises_to_the_end() -> None:
