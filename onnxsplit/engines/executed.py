@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from onnxsplit.engines.ort import build_settings, load_native
+from onnxsplit.engines.native import build_settings, load_native
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import ModelError
 

@@ -1,7 +1,5 @@
 """The onnxruntime engine."""
 
-import ctypes
-import functools
 import re
 import shutil
 import tempfile
@@ -13,25 +11,15 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from onnxsplit.engines.environment import count_cores, describe_machine
+from onnxsplit.engines.environment import describe_machine
 from onnxsplit.engines.failures import translate_failures
-from onnxsplit.engines.narrow import NARROW_TYPES, find_narrow, pack, packed_bytes, unpack
-from onnxsplit.engines.port import (
-    CPU_PROVIDER,
-    Array,
-    EngineOptions,
-    Feeds,
-    KernelEvent,
-    Value,
-)
+from onnxsplit.engines.narrow import NARROW_TYPES
+from onnxsplit.engines.native import build_settings, list_names, load_native, resolve_threads
+from onnxsplit.engines.port import EngineOptions, Feeds, KernelEvent, Value
 from onnxsplit.engines.trace import read_dtype, read_events
+from onnxsplit.engines.values import box, convert, unbox
 from onnxsplit.errors import ModelError, UnsupportedModelError, UsageError
 from onnxsplit.graph import TensorSpec, ValueKind
-
-_FATAL_ONLY = 4
-"""Log severity: onnxruntime writes to stderr, where only our own words belong."""
-
-_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 _KINDS: Mapping[str, ValueKind] = {
     "tensor": "tensor",
@@ -81,16 +69,6 @@ def open_session(
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def available_providers() -> tuple[str, ...]:
-    """Return the execution providers of the installed onnxruntime."""
-    return tuple(onnxruntime.get_available_providers())
-
-
-def resolve_threads(options: EngineOptions) -> int:
-    """Return the number of threads that a session with these options uses."""
-    return options.threads or count_cores()
 
 
 def describe_environment(options: EngineOptions) -> dict[str, Any]:
@@ -194,7 +172,7 @@ class OrtSession:
         native = self._open_native()
         self._check_names(feeds, names)
         with translate_failures("take the inputs"):
-            converted = {name: _to_engine(value) for name, value in feeds.items()}
+            converted = {name: convert(value) for name, value in feeds.items()}
         task = "run the model on these inputs"
         if not any(self._output_specs[name].dtype in NARROW_TYPES for name in names):
 
@@ -207,11 +185,11 @@ class OrtSession:
 
         self._refuse_lists(feeds, names)
         with translate_failures("take the inputs"):
-            boxed = {name: _box(value) for name, value in converted.items()}
+            boxed = {name: box(value) for name, value in converted.items()}
 
         def run_boxed() -> list[Value]:
             with translate_failures(task):
-                return [_unbox(value) for value in native.run_with_ort_values(names, boxed)]
+                return [unbox(value) for value in native.run_with_ort_values(names, boxed)]
 
         return run_boxed
 
@@ -220,14 +198,14 @@ class OrtSession:
         specs = {spec.name: spec for spec in self._inputs}
         for name in feeds:
             if name not in specs and name not in self._overridable():
-                raise UsageError(f"The model has no input {name!r}; it has {_list(specs)}.")
+                raise UsageError(f"The model has no input {name!r}; it has {list_names(specs)}.")
         for name, spec in specs.items():
             if name not in feeds and spec.kind != "optional":
                 raise UsageError(f"The model's input {name!r} is missing; give a value for it.")
         for name in names:
             if name not in self._output_specs:
                 raise UsageError(
-                    f"The model has no output {name!r}; it has {_list(self._output_specs)}."
+                    f"The model has no output {name!r}; it has {list_names(self._output_specs)}."
                 )
 
     def _overridable(self) -> set[str]:
@@ -247,78 +225,6 @@ class OrtSession:
             )
 
 
-def load_native(
-    model: bytes | Path, settings: onnxruntime.SessionOptions, options: EngineOptions
-) -> onnxruntime.InferenceSession:
-    """Load a model into onnxruntime on the wanted provider.
-
-    Raises
-    ------
-    UsageError
-        The provider is not available or can't start.
-    ModelError
-        onnxruntime can't load the model.
-    """
-    _check_provider(options.provider)
-    providers: list[str | tuple[str, dict[str, str]]] = [
-        (options.provider, dict(options.provider_options))
-    ]
-    if options.provider != CPU_PROVIDER:
-        providers.append(CPU_PROVIDER)
-    source = model if isinstance(model, bytes) else str(model)
-    with translate_failures("load the model"):
-        # Without its fallback, it neither prints to stdout nor changes the provider in silence.
-        native = onnxruntime.InferenceSession(
-            source, settings, providers=providers, enable_fallback=0
-        )
-        native.disable_fallback()
-        started = native.get_providers()
-    if options.provider not in started:
-        raise UsageError(
-            f"The provider {options.provider} could not start, and only {_list(started)} did;"
-            " are its libraries and drivers installed?"
-        )
-    return native
-
-
-def build_settings(options: EngineOptions, base_folder: Path | None) -> onnxruntime.SessionOptions:
-    """Build onnxruntime's own settings.
-
-    Threads are always given: onnxruntime then pins none, and what is recorded is what runs.
-    Spinning threads steal cores from each other; on two cores they tripled a model's latency.
-    """
-    _silence_default_logger()
-    levels = onnxruntime.GraphOptimizationLevel
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = _FATAL_ONLY
-    settings.intra_op_num_threads = resolve_threads(options)
-    settings.inter_op_num_threads = 1
-    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    settings.graph_optimization_level = {
-        "all": levels.ORT_ENABLE_ALL,
-        "disabled": levels.ORT_DISABLE_ALL,
-    }[options.optimization]
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if base_folder is not None:
-        settings.add_session_config_entry(_EXTERNAL_FOLDER, str(base_folder))
-    return settings
-
-
-@functools.cache
-def _silence_default_logger() -> None:
-    """Keep what onnxruntime says outside any session off stderr."""
-    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
-
-
-def _check_provider(provider: str) -> None:
-    """Refuse a provider that this onnxruntime was not built with."""
-    available = available_providers()
-    if provider not in available:
-        raise UsageError(
-            f"The provider {provider!r} is not available; this onnxruntime has {_list(available)}."
-        )
-
-
 def _read_spec(argument: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime's NodeArg has no types
     """Read the type of an input or output, such as ``seq(tensor(float))``."""
     *kinds, dtype = re.findall(r"\w+", argument.type)
@@ -327,45 +233,7 @@ def _read_spec(argument: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime's Nod
     return TensorSpec(name=argument.name, dtype=read_dtype(dtype), shape=shape, kind=kind)
 
 
-def _to_engine(value: Value) -> Any:  # noqa: ANN401 - arrays, lists, None or onnxruntime's OrtValue
-    """Convert an input to what onnxruntime takes."""
-    if isinstance(value, np.ndarray) and find_narrow(value) is not None:
-        return _box(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _box(value: Any) -> onnxruntime.OrtValue:  # noqa: ANN401 - an array or an OrtValue
-    """Hand an array to onnxruntime; narrow element types are copied bit by bit."""
-    if isinstance(value, onnxruntime.OrtValue):
-        return value
-    narrow = find_narrow(value)
-    if narrow is None:
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value))
-    boxed = onnxruntime.OrtValue.ortvalue_from_shape_and_type(value.shape, narrow.onnx, "cpu")
-    packed = pack(value, narrow)
-    ctypes.memmove(boxed.data_ptr(), packed.ctypes.data, packed.nbytes)
-    return boxed
-
-
-def _unbox(value: onnxruntime.OrtValue) -> Array:
-    """Copy a dense tensor out of onnxruntime."""
-    dtype = re.sub(r"^tensor\((\w+)\)$", r"\1", value.data_type())
-    narrow = NARROW_TYPES.get(read_dtype(dtype))
-    if narrow is None:
-        array: Array = value.numpy()
-        return array
-    shape = tuple(value.shape())
-    size = packed_bytes(narrow, shape)
-    packed = np.frombuffer(ctypes.string_at(value.data_ptr(), size), dtype=np.uint8).copy()
-    return unpack(packed, narrow, shape)
-
-
 def _remove_folder(folder: Path | None) -> None:
     """Remove a trace's folder, if there is one."""
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _list(names: Sequence[str] | Mapping[str, object]) -> str:
-    """List names in a sentence."""
-    return ", ".join(names) or "none"

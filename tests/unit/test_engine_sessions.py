@@ -13,13 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxsplit.engines.ort import (
-    OrtSession,
-    available_providers,
-    describe_environment,
-    open_session,
-    resolve_threads,
-)
+from onnxsplit.engines.native import available_providers, resolve_threads
+from onnxsplit.engines.ort import OrtSession, describe_environment, open_session
 from onnxsplit.engines.port import EngineOptions, Session
 from onnxsplit.errors import ModelError, UnsupportedModelError, UsageError
 from onnxsplit.graph import TensorSpec
@@ -151,6 +146,15 @@ def test_element_types_that_numpy_lacks_survive_the_way_in_and_out(
         assert result.dtype == narrow.dtype
         np.testing.assert_array_equal(result.astype(np.float32), numbers)
         session.bind({"x": numbers})()
+
+
+def test_scalars_keep_their_rank_beside_narrow_outputs() -> None:
+    with open_model(cast_model(TensorProto.FLOAT, TensorProto.BFLOAT16, [])) as session:
+        result = session.run({"x": np.array(2, dtype=np.float32)})["y"]
+    assert isinstance(result, np.ndarray)
+    assert (result.shape, float(result)) == ((), 2.0)
+    with open_model(cast_model(TensorProto.BFLOAT16, TensorProto.FLOAT, [])) as session:
+        assert session.run({"x": result})["y"] == np.array(2, dtype=np.float32)
 
 
 def test_negative_4_bit_integers_keep_their_sign() -> None:

@@ -1,0 +1,105 @@
+"""Settings, providers and loading: what every use of onnxruntime starts with."""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnxruntime
+
+from onnxsplit.engines.environment import count_cores
+from onnxsplit.engines.failures import translate_failures
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import UsageError
+
+_FATAL_ONLY = 4
+"""Log severity: onnxruntime writes to stderr, where only our own words belong."""
+
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def available_providers() -> tuple[str, ...]:
+    """Return the execution providers of the installed onnxruntime."""
+    return tuple(onnxruntime.get_available_providers())
+
+
+def resolve_threads(options: EngineOptions) -> int:
+    """Return the number of threads that a session with these options uses."""
+    return options.threads or count_cores()
+
+
+def load_native(
+    model: bytes | Path, settings: onnxruntime.SessionOptions, options: EngineOptions
+) -> onnxruntime.InferenceSession:
+    """Load a model into onnxruntime on the wanted provider.
+
+    Raises
+    ------
+    UsageError
+        The provider is not available or can't start.
+    ModelError
+        onnxruntime can't load the model.
+    """
+    _check_provider(options.provider)
+    providers: list[str | tuple[str, dict[str, str]]] = [
+        (options.provider, dict(options.provider_options))
+    ]
+    if options.provider != CPU_PROVIDER:
+        providers.append(CPU_PROVIDER)
+    source = model if isinstance(model, bytes) else str(model)
+    with translate_failures("load the model"):
+        # Without its fallback, it neither prints to stdout nor changes the provider in silence.
+        native = onnxruntime.InferenceSession(
+            source, settings, providers=providers, enable_fallback=0
+        )
+        native.disable_fallback()
+        started = native.get_providers()
+    if options.provider not in started:
+        raise UsageError(
+            f"The provider {options.provider} could not start, and only {list_names(started)} did;"
+            " are its libraries and drivers installed?"
+        )
+    return native
+
+
+def build_settings(options: EngineOptions, base_folder: Path | None) -> onnxruntime.SessionOptions:
+    """Build onnxruntime's own settings.
+
+    Threads are always given: onnxruntime then pins none, and what is recorded is what runs.
+    Spinning threads steal cores from each other; on two cores they tripled a model's latency.
+    """
+    _silence_default_logger()
+    levels = onnxruntime.GraphOptimizationLevel
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL_ONLY
+    settings.intra_op_num_threads = resolve_threads(options)
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    settings.graph_optimization_level = {
+        "all": levels.ORT_ENABLE_ALL,
+        "disabled": levels.ORT_DISABLE_ALL,
+    }[options.optimization]
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if base_folder is not None:
+        settings.add_session_config_entry(_EXTERNAL_FOLDER, str(base_folder))
+    return settings
+
+
+@functools.cache
+def _silence_default_logger() -> None:
+    """Keep what onnxruntime says outside any session off stderr."""
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+
+
+def _check_provider(provider: str) -> None:
+    """Refuse a provider that this onnxruntime was not built with."""
+    available = available_providers()
+    if provider not in available:
+        raise UsageError(
+            f"The provider {provider!r} is not available;"
+            f" this onnxruntime has {list_names(available)}."
+        )
+
+
+def list_names(names: Iterable[str]) -> str:
+    """List names in a sentence."""
+    return ", ".join(names) or "none"
