@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from itertools import chain
 
 import onnx
-from google.protobuf.message import Message
 
 from onnxsplit.errors import InternalError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.model.bodies import list_makes, list_reads
 from onnxsplit.model.dtypes import read_type
+from onnxsplit.model.fields import encode
 from onnxsplit.model.functions import find_functions
 from onnxsplit.model.loading import LoadedModel
 from onnxsplit.model.stages import Carving, Stage
@@ -71,7 +71,7 @@ def _check_operators(
             _demand(node.name not in found, f"{node.name!r} is there twice")
             found[node.name] = stage.tier
             original = model.graph.node[graph.operator(node.name).index]
-            _demand(_bytes(node) == _bytes(original), f"{node.name!r} was changed")
+            _demand(encode(node) == encode(original), f"{node.name!r} was changed")
         held = tuple(op.name for op in graph.operators if found.get(op.name) == stage.tier)
         _demand(held == stage.operators, f"{stage.tier!r} does not list its operators")
     for operator in graph.operators:
@@ -90,21 +90,21 @@ def _check_constants(model: onnx.ModelProto, graph: OperatorGraph, stage: Stage)
             continue
         fits = node.name in nodes and node.name not in seen
         _demand(fits, f"{stage.tier!r} holds {node.name!r}, twice or though it is no constant")
-        _demand(_bytes(node) == _bytes(nodes[node.name]), f"{node.name!r} was changed")
+        _demand(encode(node) == encode(nodes[node.name]), f"{node.name!r} was changed")
         seen.add(node.name)
     weights = _index_initializers(model.graph)
     for name, tensor in _index_initializers(stage.proto.graph).items():
         _demand(name in weights, f"the model has no initializer {name!r}")
-        _demand(_bytes(tensor) == _bytes(weights[name]), f"the initializer {name!r} was changed")
+        _demand(encode(tensor) == encode(weights[name]), f"the initializer {name!r} was changed")
 
 
 def _check_functions(model: onnx.ModelProto, stage: Stage) -> None:
     """Check that functions are those that the stage's nodes call, as the model has them."""
     wanted = [model.functions[place] for place in find_functions(model, stage.proto.graph.node)]
-    held = [_bytes(function) for function in stage.proto.functions]
-    _demand(held == [_bytes(f) for f in wanted], f"{stage.tier!r} lacks or alters functions")
-    opsets = [_bytes(entry) for entry in stage.proto.opset_import]
-    _demand(opsets == [_bytes(e) for e in model.opset_import], f"{stage.tier!r} alters opsets")
+    held = [encode(function) for function in stage.proto.functions]
+    _demand(held == [encode(f) for f in wanted], f"{stage.tier!r} lacks or alters functions")
+    opsets = [encode(entry) for entry in stage.proto.opset_import]
+    _demand(opsets == [encode(e) for e in model.opset_import], f"{stage.tier!r} alters opsets")
 
 
 def _check_inputs(
@@ -122,7 +122,7 @@ def _check_inputs(
     _demand(places == sorted(set(places)), f"the inputs of {stage.tier!r} are out of order")
     for value in stage.proto.graph.input:
         if value.name in feeds:
-            _demand(_bytes(value) == _bytes(feeds[value.name]), f"{value.name!r} was changed")
+            _demand(encode(value) == encode(feeds[value.name]), f"{value.name!r} was changed")
             continue
         _demand(value.name in arrived, f"{stage.tier!r} reads {value.name!r} from no stage")
         _check_type(graph, value)
@@ -153,7 +153,7 @@ def _check_outputs(model: onnx.ModelProto, graph: OperatorGraph, carving: Carvin
             name = value.name
             if name in wanted:
                 _demand(carving.yields[name] == stage.tier, f"{stage.tier!r} gives {name!r}")
-                _demand(_bytes(value) == _bytes(wanted[name]), f"{name!r} was changed")
+                _demand(encode(value) == encode(wanted[name]), f"{name!r} was changed")
                 continue
             _demand(name in read_later, f"{stage.tier!r} gives {name!r}, which nobody reads")
             _check_type(graph, value)
@@ -183,8 +183,3 @@ def _index_initializers(
     """Map names to dense and sparse initializers."""
     dense = {tensor.name: tensor for tensor in graph.initializer}
     return {**dense, **{tensor.values.name: tensor for tensor in graph.sparse_initializer}}
-
-
-def _bytes(message: Message) -> bytes:
-    """Serialize a message so that equal ones give equal bytes."""
-    return message.SerializeToString(deterministic=True)

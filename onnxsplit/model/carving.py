@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import onnx
-from google.protobuf.message import Message
 
 from onnxsplit.errors import InternalError, UnsupportedModelError
 from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.manifest import CarvingReport
 from onnxsplit.model.audit import check_carving
 from onnxsplit.model.dtypes import read_type, write_type
+from onnxsplit.model.fields import copy_fields
 from onnxsplit.model.index import ModelIndex, index_model
 from onnxsplit.model.layout import (
     FUNCTIONS,
@@ -109,24 +109,12 @@ def _copy_entries(model: onnx.ModelProto, share: StageShare) -> onnx.ModelProto:
     """Copy what the stage holds: the model's header whole, of its lists the share."""
     proto = onnx.ModelProto()
     # Training information describes the whole graph, and no stage can keep it.
-    _copy_fields(model, proto, leave={"graph", FUNCTIONS, "training_info"})
-    _copy_fields(model.graph, proto.graph, leave=set(GRAPH_LISTS))
+    copy_fields(model, proto, leave={"graph", FUNCTIONS, "training_info"})
+    copy_fields(model.graph, proto.graph, leave=GRAPH_LISTS)
     for name, places in share.places.items():
         source = list_entries(model, name)
         list_entries(proto, name).extend(source[place] for place in places)
     return proto
-
-
-def _copy_fields(source: Message, target: Message, *, leave: set[str]) -> None:
-    """Copy the fields of a message, but for some."""
-    for field, value in source.ListFields():
-        if field.name in leave:
-            continue
-        place = getattr(target, field.name)
-        if hasattr(place, "MergeFrom"):
-            place.MergeFrom(value)
-        else:
-            setattr(target, field.name, value)
 
 
 def _write_metadata(proto: onnx.ModelProto, model: LoadedModel, share: StageShare) -> None:

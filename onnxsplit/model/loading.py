@@ -132,7 +132,7 @@ def locate_external_data(model: LoadedModel, tensor: onnx.TensorProto) -> Path:
 
 def find_external_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Yield every tensor whose data lies outside the model, wherever it is held."""
-    for tensor in _find_tensors(proto):
+    for tensor in find_tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             yield tensor
 
@@ -158,7 +158,7 @@ def read_external_reference(tensor: onnx.TensorProto) -> tuple[str, int, int | N
     return entries.get("location", ""), offset, length
 
 
-def _find_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def find_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Yield initializers and tensor attributes of all graphs, bodies and functions."""
     yield from _find_initializers(proto.graph)
     containers: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
