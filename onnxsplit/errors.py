@@ -29,6 +29,8 @@
 Every message says what is wrong, which name or value, and how to mend it.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -124,3 +126,28 @@ class InternalError(Exception):
     """An invariant of ours did not hold: a bug in onnxsplit, never the caller's mistake."""
 
     exit_code: ClassVar[int] = 70
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that helps someone who typed an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        What was typed.
+    known : iterable of str
+        What there is.
+
+    Returns
+    -------
+    str
+        Close matches; else, for want of any, what there is.
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    if not names:
+        return "There are none."
+    shown = 8
+    return f"There are: {', '.join(names[:shown])}{', ...' if len(names) > shown else ''}."

@@ -83,8 +83,8 @@ class ProblemBuilder:
         self.vertex_count += 1
         return self.vertex_count - 1
 
-    def add_arc(self, tail: int, head: int, capacity: float, tie_break: Sequence[int] = ()) -> None:
-        """Add an arc; one that costs nothing or ends where it starts is left out.
+    def add_arc(self, tail: int, head: int, capacity: float, tie_break: Sequence[int] = ()) -> int:
+        """Add an arc and return its place among the problem's arcs.
 
         Parameters
         ----------
@@ -94,12 +94,11 @@ class ProblemBuilder:
         tie_break : sequence of int
             One cost for each level, or empty for zeros.
         """
-        if tail == head or (capacity == 0 and not any(tie_break)):
-            return
         self._tails.append(tail)
         self._heads.append(head)
         self._capacities.append(capacity)
         self._tie_breaks.append(tie_break or (0,) * self.tie_break_levels)
+        return len(self._tails) - 1
 
     def build(self) -> CutProblem:
         """Return the problem with the arcs in the order in which they were added."""

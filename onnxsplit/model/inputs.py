@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from onnxsplit.errors import UnsupportedModelError, UsageError
+from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.loading import LoadedModel
-from onnxsplit.model.sizes import read_input_specs, suggest
+from onnxsplit.model.sizes import read_input_specs
 
 Array = npt.NDArray[Any]
 
@@ -170,9 +170,10 @@ def numpy_dtype(dtype: str | None) -> np.dtype[Any] | None:
     if dtype == "string":
         return np.dtype(object)
     narrow = getattr(ml_dtypes, _ml_name(dtype), None)
-    if narrow is not None:
-        return np.dtype(narrow)
-    return np.dtype(dtype) if hasattr(np, dtype) else None
+    if narrow is None and not hasattr(np, dtype):
+        return None
+    found: np.dtype[Any] = np.dtype(dtype if narrow is None else narrow)
+    return found
 
 
 def _ml_name(dtype: str) -> str:

@@ -59,19 +59,21 @@ def resolve_tensors(
         results = session.run(feeds)
         events = session.end_profiling()
     makes = {node.name: list_makes(node) for node in model.proto.graph.node}
+    inferred = infer_specs(model, {name: describe_value(name, feeds[name]) for name in feeds})
     resolved: dict[str, TensorSpec] = {}
     for event in events:
         names = makes.get(event.operator, ())
         if len(names) == len(event.output_types):
             for name, (dtype, shape) in zip(names, event.output_types, strict=True):
-                resolved[name] = TensorSpec(name=name, dtype=dtype, shape=shape)
+                # A provider may compute float16 in float32: what the model says is what travels.
+                said = inferred[name].dtype if name in inferred else None
+                resolved[name] = TensorSpec(name=name, dtype=said or dtype, shape=shape)
     declared = {value.name: read_type(value.name, value.type) for value in model.proto.graph.output}
     for name, value in {**feeds, **results}.items():
         resolved[name] = describe_value(name, value, declared.get(name))
     missing = [name for names in makes.values() for name in names if name not in resolved]
     if missing:
         resolved.update(_run_for_outputs(model, feeds, plain, missing))
-    inferred = infer_specs(model, {name: resolved[name] for name in feeds})
     return {**inferred, **resolved}
 
 
@@ -134,7 +136,8 @@ def find_symbolic_specs(
     """
     wanted = list(dict.fromkeys(names))
     inputs = read_input_specs(model)
-    inferred = {name: _trust(name, infer_specs(model).get(name), tensors[name]) for name in wanted}
+    known = infer_specs(model)
+    inferred = {name: _trust(name, known.get(name), tensors[name]) for name in wanted}
     declared = {**inferred, **{name: inputs[name] for name in wanted if name in inputs}}
     vague = [name for name in wanted if None in (declared[name].shape or ())]
     symbols = {dim for spec in inputs.values() for dim in spec.shape or () if isinstance(dim, str)}

@@ -1,10 +1,9 @@
 """Fix the shapes of a model's inputs from what the model and the caller say."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from onnxsplit.errors import UnknownShapeError, UsageError
+from onnxsplit.errors import UnknownShapeError, UsageError, suggest
 from onnxsplit.graph import Dim, TensorSpec
 from onnxsplit.model.dtypes import read_type
 from onnxsplit.model.loading import LoadedModel
@@ -62,16 +61,6 @@ def fix_input_specs(model: LoadedModel, options: SizeOptions) -> dict[str, Tenso
     _check_names(options, specs)
     symbols = {**_bind_symbols(options, specs), **options.dims}
     return {name: _fix(spec, options.shapes.get(name), symbols) for name, spec in specs.items()}
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names close matches, or what there is."""
-    names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=3)
-    if close:
-        return f"Did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")  # noqa: PLR2004 - a line's worth
-    return f"There are: {shown}." if names else "There are none."
 
 
 def _check_names(options: SizeOptions, specs: Mapping[str, TensorSpec]) -> None:

@@ -1,0 +1,321 @@
+"""Plans: the best placement, or a given one, with everything that a reader wants to know of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from onnxsplit.errors import InfeasiblePlacementError, InternalError
+from onnxsplit.graph import OperatorGraph
+from onnxsplit.objectives import InferenceLatency, Objective
+from onnxsplit.placement import Alternative, Placement, Plan
+from onnxsplit.planning.coarsening import coarsen
+from onnxsplit.planning.constraints import Constraints, find_banned, resolve_pins
+from onnxsplit.planning.formulation import formulate
+from onnxsplit.planning.matching import match_profile
+from onnxsplit.planning.optimum import (
+    Solution,
+    Solver,
+    find_best_split,
+    find_optimum,
+    price_wholes,
+)
+from onnxsplit.planning.pricing import PricedPlacement, price_placement
+from onnxsplit.planning.shares import (
+    find_balanced_cut,
+    measure_server_share,
+    price_single_tensor_cuts,
+)
+from onnxsplit.planning.wording import (
+    explain_next_cut,
+    explain_override,
+    explain_small_share,
+    explain_whole,
+    name_link_assumptions,
+)
+from onnxsplit.profiles import OperatorGroup, Profile
+from onnxsplit.tiers import Topology
+
+_NEXT_CUTS = 3
+_FLOAT_NOISE = 1e-9
+DEFAULT_LEAST_SHARE = 0.05
+
+
+def make_plan(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    *,
+    objective: Objective | None = None,
+    constraints: Constraints | None = None,
+    require_split: bool = False,
+    min_share: float = DEFAULT_LEAST_SHARE,
+) -> Plan:
+    """Find the best placement, or the best proper split, and plan for it.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    profiles : mapping of str to Profile
+        Tier to profile; each must fit the graph.
+    topology : Topology
+        A device and a server.
+    objective : Objective, optional
+        Inference latency if not given.
+    constraints : Constraints, optional
+    require_split : bool
+        Take the best proper split, even where not splitting is better.
+    min_share : float
+        Below this share of the work on either tier the plan says so and names another cut.
+
+    Returns
+    -------
+    Plan
+        Certified; ``verdict`` tells what is best overall.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        No placement meets the constraints, or there is no proper split.
+    ProfileMismatchError
+        A profile does not fit the model.
+    UsageError
+        A constraint names what does not exist.
+    """
+    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    solver = _prepare(graph, fitted, topology, constraints or Constraints())
+    optimum = find_optimum(solver)
+    is_split = optimum.priced.placement.is_proper
+    chosen = find_best_split(solver) if require_split and not is_split else optimum
+    if require_split and is_split:
+        chosen = _restrict(optimum)
+    notes: list[str] = []
+    balanced = None
+    if chosen.priced.placement.is_proper:
+        share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
+        if not min_share <= share <= 1 - min_share:
+            balanced = find_balanced_cut(solver, min_share)
+            notes.append(explain_small_share(share, min_share))
+            notes.append(explain_next_cut(balanced, min_share))
+        if not is_split:
+            notes.append(explain_whole(chosen.priced, optimum.priced))
+    return _assemble(
+        solver,
+        fitted,
+        topology,
+        chosen,
+        objective=objective or InferenceLatency(),
+        verdict=optimum.priced.placement.verdict,
+        alternatives=_find_alternatives(solver, chosen.priced, optimum.priced, balanced),
+        notes=notes,
+    )
+
+
+def make_plan_for(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    placement: Placement,
+    *,
+    objective: Objective | None = None,
+    constraints: Constraints | None = None,
+) -> Plan:
+    """Plan for a given placement, and say what it costs against the optimum.
+
+    Parameters
+    ----------
+    graph, profiles, topology, objective, constraints
+        As for `make_plan`.
+    placement : Placement
+        Of all the graph's operators. It may divide operators that one machine runs as a single
+        kernel; their seconds are then shared equally, and the plan says so.
+
+    Returns
+    -------
+    Plan
+        Its certificate is that of the one placement which all pins together allow.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        The placement sends intermediate results back, lets something cross that can't travel, or
+        contradicts the constraints.
+    ProfileMismatchError
+        A profile does not fit the model.
+    """
+    constraints = constraints or Constraints()
+    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    solver = _prepare(graph, fitted, topology, constraints)
+    optimum = find_optimum(solver)
+    pins = resolve_pins(graph, constraints)
+    for name, tier in pins.items():
+        if placement.tier_of[name] != tier:
+            raise InfeasiblePlacementError(
+                f"The placement puts {name!r} on the {placement.tier_of[name]}, but it is pinned to"
+                f" the {tier}; drop one of the two."
+            )
+    priced = price_placement(graph, fitted, topology, placement)
+    fine = {tier: _divide_groups(profile) for tier, profile in fitted.items()}
+    fixed = _prepare(graph, fine, topology, Constraints(), pins=placement.tier_of)
+    proof = fixed.solve()
+    chosen = Solution(
+        priced=priced, certificate=replace(proof.certificate, restriction="the given placement")
+    )
+    solver.seconds += fixed.seconds
+    solver.solves += fixed.solves
+    return _assemble(
+        solver,
+        fitted,
+        topology,
+        chosen,
+        objective=objective or InferenceLatency(),
+        verdict=optimum.priced.placement.verdict,
+        alternatives=_find_alternatives(solver, priced, optimum.priced, None),
+        notes=[explain_override(priced, optimum.priced)],
+    )
+
+
+def check_plan(plan: Plan, graph: OperatorGraph, profiles: Mapping[str, Profile]) -> None:
+    """Check a plan against its model and profiles, without solving anything.
+
+    Parameters
+    ----------
+    plan : Plan
+    graph : OperatorGraph
+    profiles : mapping of str to Profile
+
+    Raises
+    ------
+    InternalError
+        Its total, parts, crossings or certificate contradict the placement.
+    ProfileMismatchError
+        A profile does not fit the model.
+    """
+    fitted = {tier: match_profile(profiles[tier], graph) for tier in plan.topology.tiers}
+    priced = price_placement(graph, fitted, plan.topology, plan.placement)
+    total = plan.predicted.total_seconds
+    slack = _FLOAT_NOISE * max(total, priced.total_seconds)
+    parts = math.fsum(part.seconds for part in plan.predicted.parts)
+    if abs(total - priced.total_seconds) > slack or abs(total - parts) > slack:
+        raise InternalError(
+            f"The plan claims {total!r} s; its parts add up to {parts!r} s, and its placement costs"
+            f" {priced.total_seconds!r} s."
+        )
+    if plan.crossings != priced.crossings or plan.downloads != priced.downloads:
+        raise InternalError("The plan's crossings are not those of its placement.")
+    proof = plan.certificate
+    if proof.cut_ticks != proof.flow_ticks:
+        raise InternalError("The plan's certificate has a flow that differs from its cut.")
+    if abs(proof.cut_ticks * proof.tick_seconds - total) > proof.rounding_bound_seconds + slack:
+        raise InternalError("The plan's certificate is that of another total.")
+
+
+def _prepare(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    constraints: Constraints,
+    *,
+    pins: Mapping[str, str] | None = None,
+) -> Solver:
+    """Formulate the problem and make it ready to solve."""
+    formulation = formulate(
+        graph,
+        coarsen(graph, profiles),
+        topology,
+        pins=resolve_pins(graph, constraints) if pins is None else pins,
+        banned=find_banned(graph, constraints),
+    )
+    price = partial(price_placement, graph, profiles, topology)
+    return Solver(graph=graph, formulation=formulation, price=price)
+
+
+def _restrict(solution: Solution) -> Solution:
+    """Say that an optimum over all placements is the best proper split as well."""
+    return replace(solution, certificate=replace(solution.certificate, restriction="proper splits"))
+
+
+def _divide_groups(profile: Profile) -> Profile:
+    """Share every group's seconds equally among its operators."""
+    return replace(
+        profile,
+        groups=tuple(
+            OperatorGroup(operators=(name,), seconds=group.seconds / len(group.operators))
+            for group in profile.groups
+            for name in group.operators
+        ),
+    )
+
+
+def _find_alternatives(
+    solver: Solver,
+    chosen: PricedPlacement,
+    optimum: PricedPlacement,
+    balanced: PricedPlacement | None,
+) -> tuple[Alternative, ...]:
+    """List what else might be done, each set of crossings once."""
+    listed: list[tuple[str, PricedPlacement]] = []
+    if optimum.rank != chosen.rank:
+        listed.append(("the optimum over all placements", optimum))
+    if balanced is not None:
+        listed.append(("best cut found that gives both tiers enough work", balanced))
+    others = sorted(price_single_tensor_cuts(solver), key=lambda priced: priced.rank)
+    listed.extend(("next among single-tensor cuts", priced) for priced in others)
+    seen = {_key(chosen)}
+    kept: list[Alternative] = []
+    limit = len(listed) - len(others) + _NEXT_CUTS
+    for reason, priced in listed:
+        if _key(priced) not in seen and len(kept) < limit:
+            seen.add(_key(priced))
+            kept.append(
+                Alternative(
+                    reason=reason,
+                    placement=priced.placement,
+                    prediction=priced.prediction,
+                    crossings=priced.crossings,
+                )
+            )
+    return tuple(kept)
+
+
+def _key(priced: PricedPlacement) -> tuple[str, ...]:
+    """Tell placements apart by what crosses."""
+    return (priced.placement.verdict, *(crossing.tensor for crossing in priced.crossings))
+
+
+def _assemble(
+    solver: Solver,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    chosen: Solution,
+    *,
+    objective: Objective,
+    verdict: str,
+    alternatives: tuple[Alternative, ...],
+    notes: Sequence[str],
+) -> Plan:
+    """Put a plan together, and check it."""
+    priced = chosen.priced
+    assumptions = (
+        *(sentence for profile in profiles.values() for sentence in profile.assumptions),
+        *name_link_assumptions(topology),
+    )
+    baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
+    plan = Plan(
+        model=solver.graph.identity,
+        objective=objective.name,
+        topology=topology,
+        verdict=verdict,
+        placement=priced.placement,
+        crossings=priced.crossings,
+        downloads=priced.downloads,
+        predicted=priced.prediction,
+        certificate=chosen.certificate,
+        statistics=solver.statistics,
+        alternatives=alternatives,
+        baselines=baselines,
+        assumptions=tuple(dict.fromkeys(assumptions)),
+        notes=(*notes, *priced.notes),
+    )
+    check_plan(plan, solver.graph, profiles)
+    return plan

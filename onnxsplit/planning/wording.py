@@ -1,0 +1,102 @@
+"""Sentences about plans: why not splitting wins, what a cut moves, what an override costs."""
+
+from onnxsplit.placement import Prediction
+from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.tiers import Topology
+from onnxsplit.units import format_duration
+
+_SMALLEST_SHOWN = 0.001
+
+
+def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
+    """Say by how much, and why, not splitting is faster.
+
+    Parameters
+    ----------
+    split : PricedPlacement
+        The best proper split.
+    whole : PricedPlacement
+        The optimum, on one tier.
+    """
+    lost = split.total_seconds - whole.total_seconds
+    if lost <= _SMALLEST_SHOWN * whole.total_seconds:
+        gain = "is no slower than"
+    else:
+        gain = (
+            f"is faster by {format_duration(lost)}"
+            f" ({format_share(lost / split.total_seconds)}) than"
+        )
+    (tier,) = set(whole.placement.tier_of.values())
+    device = whole.placement.tiers[0]
+    head = (
+        f"Not splitting {gain} this split: everything on the {tier} takes"
+        f" {format_duration(whole.total_seconds)}"
+    )
+    split_link, split_work = _divide(split.prediction)
+    whole_link, whole_work = _divide(whole.prediction)
+    if tier == device:
+        reason = (
+            f"the server saves {format_duration(max(0.0, whole_work - split_work))} of computing,"
+            f" and the link costs {format_duration(split_link)}"
+        )
+    else:
+        reason = (
+            f"cutting here saves {format_duration(max(0.0, whole_link - split_link))} on the link,"
+            f" and computing takes {format_duration(max(0.0, split_work - whole_work))} longer"
+        )
+    return f"{head}, because {reason}."
+
+
+def explain_small_share(server_share: float, least_share: float) -> str:
+    """Say that a split moves little."""
+    where = "to the server" if server_share < least_share else "off the server"
+    moved = server_share if server_share < least_share else 1 - server_share
+    return f"This split moves only {format_share(moved)} of the work {where}."
+
+
+def explain_next_cut(balanced: PricedPlacement | None, least_share: float) -> str:
+    """Name the next cut where both tiers hold enough of the work."""
+    if balanced is None:
+        return f"No cut was found where both sides hold at least {format_share(least_share)}."
+    names = ", ".join(crossing.tensor for crossing in balanced.crossings)
+    return (
+        f"The best cut found where both sides hold at least {format_share(least_share)} crosses at"
+        f" {names} and takes {format_duration(balanced.total_seconds)};"
+        f" --cut-at takes it."
+    )
+
+
+def explain_override(given: PricedPlacement, optimum: PricedPlacement) -> str:
+    """Say what a given placement costs against the optimum."""
+    lost = given.total_seconds - optimum.total_seconds
+    if lost <= _SMALLEST_SHOWN * optimum.total_seconds:
+        return "This placement is as good as the optimum."
+    slower = lost / optimum.total_seconds if optimum.total_seconds else float("inf")
+    return (
+        f"This placement takes {format_duration(lost)} ({format_share(slower)}) longer than the"
+        f" optimum, which is {optimum.placement.verdict} in"
+        f" {format_duration(optimum.total_seconds)}."
+    )
+
+
+def name_link_assumptions(topology: Topology) -> tuple[str, ...]:
+    """Say which links nobody measured."""
+    return tuple(
+        f"The link {source}->{target} was not measured:"
+        f" {f'{link.label} is taken at its nominal' if link.label else 'it is taken at'}"
+        f" {link.describe()}."
+        for source, target, link in topology.hops
+        if link.evidence == "assumed"
+    )
+
+
+def format_share(share: float) -> str:
+    """Write a share in percent, with a decimal where it is small."""
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"  # noqa: PLR2004 - two digits
+
+
+def _divide(prediction: Prediction) -> tuple[float, float]:
+    """Return the seconds spent on the link and on computing."""
+    work = sum(part.seconds for part in prediction.parts if part.kind == "compute")
+    return prediction.total_seconds - work, work

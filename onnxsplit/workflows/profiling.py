@@ -1,0 +1,72 @@
+"""``profile``: measure a model's operators on this machine."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.model.loading import ModelSource
+from onnxsplit.profiles import Profile
+from onnxsplit.profiling.storage import write_profile
+from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.units import parse_duration
+from onnxsplit.workflows.costing import MeasuringOptions, measure_here
+from onnxsplit.workflows.preparation import InputOptions, InputSource, prepare_by_running
+
+
+def profile(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
+    model: ModelSource,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    inputs: InputSource | None = None,
+    tier: str = "device",
+    threads: int | None = None,
+    provider: str | None = None,
+    cache: bool = True,
+    budget: str = "10s",
+    progress: Progress | None = None,
+) -> Profile:
+    """Measure what a model's operators cost on this machine.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+    output : path, optional
+        Where to write the profile.
+    shapes, dims : mapping, optional
+        Fix the inputs' shapes, or single symbolic dims.
+    inputs : path or mapping, optional
+        An ``.npz`` file or arrays to measure with; drawn to fit the types if not given.
+    tier : str
+        The tier that this machine stands for.
+    threads : int, optional
+        Intra-op threads; all cores if not given.
+    provider : str, optional
+        Execution provider; the CPU's if not given.
+    cache : bool
+        Whether an earlier measurement of the same model and environment may serve.
+    budget : str
+        Time that measuring may take, with its unit.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    OnnxSplitError
+        The model can't be read or run, a dim has no size, an option is wrong, or the file can't
+        be written; see `onnxsplit.errors`.
+    """
+    progress = progress or SilentProgress()
+    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+    options = MeasuringOptions(engine=engine, cache=cache, budget_seconds=parse_duration(budget))
+    sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
+    prepared = prepare_by_running(model, sizes, engine, progress)
+    measured = measure_here(prepared, tier, options, progress)
+    if output is not None:
+        write_profile(measured, Path(output))
+    return measured
