@@ -49,12 +49,39 @@ def merge_stages(folder: Path, manifest: Manifest) -> onnx.ModelProto:
     check_files(folder, manifest)
     if not manifest.stages:
         raise BundleError(f"The bundle {folder} has no stages.")
-    stages = [_read_stage(folder / stage.file) for stage in manifest.stages]
+    merged = join_stages([_read_stage(folder / stage.file) for stage in manifest.stages], folder)
+    missing = set(manifest.yields).symmetric_difference(v.name for v in merged.graph.output)
+    if missing:
+        raise BundleError(
+            f"The stages do not make a whole model: the output {min(missing)!r} is not both in the"
+            f" stages and in {MANIFEST_FILE}."
+        )
+    return merged
+
+
+def join_stages(stages: Sequence[onnx.ModelProto], folder: Path | None) -> onnx.ModelProto:
+    """Put stages back together: every entry in its place, what several stages hold taken once.
+
+    Parameters
+    ----------
+    stages : sequence of onnx.ModelProto
+        At least one.
+    folder : Path or None
+        Where external data lies.
+
+    Raises
+    ------
+    BundleError
+        The stages disagree about what they both hold, or a part of the model is in none of them.
+    """
     layouts = [read_layout(stage) for stage in stages]
     merged = _join_headers(stages)
     for name in (*GRAPH_LISTS, FUNCTIONS):
         list_entries(merged, name).extend(_join_entries(folder, name, stages, layouts))
-    _check_whole(merged, manifest)
+    try:
+        index_model(merged)
+    except ModelError as error:
+        raise BundleError(f"The stages do not make a whole model. {error}") from error
     return merged
 
 
@@ -88,7 +115,7 @@ def _join_headers(stages: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def _join_entries(
-    folder: Path, name: str, stages: Sequence[onnx.ModelProto], layouts: Sequence[Places]
+    folder: Path | None, name: str, stages: Sequence[onnx.ModelProto], layouts: Sequence[Places]
 ) -> list[Message]:
     """Return one list of the model; what several stages hold is taken once."""
     found: dict[int, Message] = {}
@@ -103,14 +130,14 @@ def _join_entries(
     return [found[place] for place in sorted(found)]
 
 
-def _is_same(folder: Path, name: str, one: Message, other: Message) -> bool:
+def _is_same(folder: Path | None, name: str, one: Message, other: Message) -> bool:
     """Tell whether two entries are equal, wherever the data of their tensors lies."""
     if one is other or encode(one) == encode(other):
         return True
     return _digest(folder, name, one) == _digest(folder, name, other)
 
 
-def _digest(folder: Path, name: str, entry: Message) -> bytes:
+def _digest(folder: Path | None, name: str, entry: Message) -> bytes:
     """Encode an entry with hashes in place of its tensors' raw or external data."""
     holder = onnx.ModelProto()
     list_entries(holder, name).append(entry)
@@ -123,17 +150,3 @@ def _digest(folder: Path, name: str, entry: Message) -> bytes:
         tensor.ClearField("data_location")
         del tensor.external_data[:]
     return encode(holder)
-
-
-def _check_whole(merged: onnx.ModelProto, manifest: Manifest) -> None:
-    """Refuse a model with a gap: a stage is missing, or belongs to another cut."""
-    try:
-        outputs = index_model(merged).outputs
-    except ModelError as error:
-        raise BundleError(f"The stages do not make a whole model. {error}") from error
-    missing = sorted(set(manifest.yields).symmetric_difference(outputs))
-    if missing:
-        raise BundleError(
-            f"The stages do not make a whole model: the output {missing[0]!r} is not both in the"
-            f" stages and in {MANIFEST_FILE}."
-        )

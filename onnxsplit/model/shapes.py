@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from onnxsplit.engines.narrow import NARROW_TYPES
 from onnxsplit.engines.ort import open_session
 from onnxsplit.engines.port import EngineOptions, Feeds
 from onnxsplit.errors import OnnxSplitError
@@ -223,5 +224,6 @@ def _run_for_outputs(
 
 
 def _name_dtype(dtype: np.dtype[Any]) -> str:
-    """Return an array's element type in our words."""
-    return str(dtype.name).replace("_", "")
+    """Return an array's element type in our words, which are not always those of ml_dtypes."""
+    narrow = (name for name, entry in NARROW_TYPES.items() if entry.numpy == dtype)
+    return next(narrow, str(dtype.name))
