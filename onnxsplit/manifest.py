@@ -86,8 +86,8 @@ class StageEntry:
             "file": self.file,
             "sha256": self.sha256,
             "data_files": dict(self.data_files),
-            "inputs": [_spec_to_json(spec) for spec in self.inputs],
-            "outputs": [_spec_to_json(spec) for spec in self.outputs],
+            "inputs": [spec_to_json(spec) for spec in self.inputs],
+            "outputs": [spec_to_json(spec) for spec in self.outputs],
             "operators": self.operators,
             "weight_bytes": self.weight_bytes,
             "threads": self.threads,
@@ -194,7 +194,7 @@ class Manifest:
             raise BundleError(f"{MANIFEST_FILE} is malformed: {error}.") from error
 
 
-def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:
+def spec_to_json(spec: TensorSpec) -> dict[str, Any]:
     """Write a stage's input or output."""
     return {
         "name": spec.name,

@@ -43,12 +43,14 @@ class LoadedModel:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_model(source: ModelSource) -> LoadedModel:
+def load_model(source: ModelSource, *, base_folder: Path | None = None) -> LoadedModel:
     """Load a model without its external data.
 
     Parameters
     ----------
     source : path, bytes or onnx.ModelProto
+    base_folder : Path, optional
+        Where the external data of bytes or a protobuf lies; that of a file lies beside it.
 
     Returns
     -------
@@ -62,12 +64,11 @@ def load_model(source: ModelSource) -> LoadedModel:
         The model has no operators.
     """
     if isinstance(source, onnx.ModelProto):
-        content, base_folder = source.SerializeToString(deterministic=True), None
+        content = source.SerializeToString(deterministic=True)
         proto = onnx.ModelProto()
         proto.CopyFrom(source)
     elif isinstance(source, bytes):
-        content, base_folder = source, None
-        proto = _parse(content, "The model")
+        content, proto = source, _parse(source, "The model")
     else:
         path = Path(source)
         content, base_folder = _read_file(path), path.absolute().parent

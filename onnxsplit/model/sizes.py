@@ -25,16 +25,21 @@ class SizeOptions:
     dims: Mapping[str, int] = field(default_factory=dict)
 
 
+def read_declared_specs(model: LoadedModel) -> dict[str, TensorSpec]:
+    """Return the declared types of all model inputs and outputs, with symbolic dims."""
+    graph = model.proto.graph
+    return {
+        value.name: read_type(value.name, value.type) for value in (*graph.output, *graph.input)
+    }
+
+
 def read_input_specs(model: LoadedModel) -> dict[str, TensorSpec]:
     """Return the inputs that must be fed, with symbolic dims as the model has them."""
     graph = model.proto.graph
     stored = {tensor.name for tensor in graph.initializer}
     stored.update(tensor.values.name for tensor in graph.sparse_initializer)
-    return {
-        value.name: read_type(value.name, value.type)
-        for value in graph.input
-        if value.name not in stored
-    }
+    declared = read_declared_specs(model)
+    return {value.name: declared[value.name] for value in graph.input if value.name not in stored}
 
 
 def fix_input_specs(model: LoadedModel, options: SizeOptions) -> dict[str, TensorSpec]:

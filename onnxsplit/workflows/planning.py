@@ -10,19 +10,12 @@ from onnxsplit.placement import Placement, Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
-from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress, SilentProgress
-from onnxsplit.tiers import DEVICE, SERVER
-from onnxsplit.workflows.costing import MeasuringOptions, settle_profiles
+from onnxsplit.workflows.costing import MeasuringOptions
+from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
 from onnxsplit.workflows.placements import read_placement
-from onnxsplit.workflows.preparation import (
-    InputOptions,
-    InputSource,
-    PreparedModel,
-    prepare_by_running,
-    prepare_from_profiles,
-)
-from onnxsplit.workflows.targets import LinkSource, TierSource, read_tier, read_topology
+from onnxsplit.workflows.preparation import InputOptions, InputSource
+from onnxsplit.workflows.targets import LinkSource, TierSource
 
 
 def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -86,40 +79,39 @@ def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want 
     """
     progress = progress or SilentProgress()
     engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
-    topology = read_topology(link, uplink=uplink, downlink=downlink, rtt=rtt)
-    tiers = {DEVICE: read_tier(device, DEVICE), SERVER: read_tier(server, SERVER)}
-    given = [source for source in tiers.values() if isinstance(source, Profile)]
-    sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
-    prepare = prepare_from_profiles if len(given) == len(tiers) else prepare_by_running
-    prepared = prepare(model, sizes, engine, progress, profiles=given)
-    profiles = settle_profiles(
-        tiers, prepared, MeasuringOptions(engine=engine, cache=cache), progress
+    grounds = lay_grounds(
+        model,
+        Surroundings(
+            device=device, server=server, link=link, uplink=uplink, downlink=downlink, rtt=rtt
+        ),
+        InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs),
+        MeasuringOptions(engine=engine, cache=cache),
+        progress,
+        run=False,
     )
     progress.report("planning")
+    graph, topology = grounds.prepared.graph, grounds.topology
     constraints = Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server))
-    wanted = choose_placement(prepared, topology.tiers, placement, cut_at)
-    if wanted is not None:
-        return make_plan_for(prepared.graph, profiles, topology, wanted, constraints=constraints)
-    return make_plan(
-        prepared.graph, profiles, topology, constraints=constraints, require_split=require_split
-    )
+    wanted = _choose_placement(grounds, placement, cut_at)
+    if wanted is None:
+        return make_plan(
+            graph,
+            grounds.profiles,
+            topology,
+            constraints=constraints,
+            require_split=require_split,
+        )
+    return make_plan_for(graph, grounds.profiles, topology, wanted, constraints=constraints)
 
 
-def choose_placement(
-    prepared: PreparedModel,
-    tiers: tuple[str, ...],
+def _choose_placement(
+    grounds: Grounds,
     placement: str | os.PathLike[str] | Placement | None,
     cut_at: Sequence[str],
 ) -> Placement | None:
-    """Return the placement that the caller asked for, if any.
-
-    Raises
-    ------
-    UsageError
-        A file or tensor can't be used.
-    """
+    """Return the placement that the caller asked for, if any."""
     if isinstance(placement, Placement):
         return placement
     if placement is not None:
-        return read_placement(Path(placement), prepared.graph, tiers)
-    return place_cut(prepared.graph, tuple(cut_at)) if cut_at else None
+        return read_placement(Path(placement), grounds.prepared.graph, grounds.topology.tiers)
+    return place_cut(grounds.prepared.graph, tuple(cut_at)) if cut_at else None

@@ -1,0 +1,300 @@
+"""``cut``: profile, plan, carve, verify, and write the bundle."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import InfeasiblePlacementError, ParityError
+from onnxsplit.evidence import ParityResult
+from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
+from onnxsplit.model.bundle import write_bundle
+from onnxsplit.model.carving import carve_stages
+from onnxsplit.model.loading import ModelSource
+from onnxsplit.model.shapes import find_symbolic_specs
+from onnxsplit.model.sizes import read_declared_specs
+from onnxsplit.model.stages import Carving
+from onnxsplit.parity.verification import RunnableModel, find_random_outputs, verify_stages
+from onnxsplit.placement import Plan
+from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
+from onnxsplit.planning.separators import place_cut
+from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.costing import MeasuringOptions
+from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.preparation import InputOptions, InputSource, PreparedModel
+from onnxsplit.workflows.targets import LinkSource, TierSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Stages on disk, the plan they follow, and the proof that they equal the whole.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        What ``split.json`` holds.
+    plan : Plan
+    parity : ParityResult or None
+        None if verification was turned off.
+    """
+
+    folder: Path
+    manifest: Manifest
+    plan: Plan
+    parity: ParityResult | None
+
+
+def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
+    model: ModelSource,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    device: TierSource = "local:0.05",
+    server: TierSource = "local",
+    link: LinkSource = "wifi",
+    uplink: str | None = None,
+    downlink: str | None = None,
+    rtt: str | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    inputs: InputSource | None = None,
+    pin_device: Sequence[str] = (),
+    pin_server: Sequence[str] = (),
+    cut_at: Sequence[str] = (),
+    allow_whole: bool = False,
+    min_share: float = DEFAULT_LEAST_SHARE,
+    force: bool = False,
+    verify: bool = True,
+    batches: int = 2,
+    threads: int | None = None,
+    provider: str | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Cut a model where it is best and write both halves, verified.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+    output : path, optional
+        The bundle's folder; ``<model stem>.split`` in the current folder if not given.
+    device, server : path, str or Profile
+        A profile, ``local`` (measure this machine) or ``local:SPEED``.
+    link : path, str or Link
+        A preset, a rate for both ways, or a link file.
+    uplink, downlink, rtt : str, optional
+        Replace single figures of the link.
+    shapes, dims, inputs : mapping, mapping, path or mapping, optional
+        Fix the inputs' sizes; given inputs serve for measuring and verifying as well.
+    pin_device, pin_server : sequence of str
+        Globs over operator names, or ``op:TYPE``.
+    cut_at : sequence of str
+        Cut exactly here: everything upstream of these tensors runs on the device.
+    allow_whole : bool
+        Accept not splitting where that is faster, and write one stage.
+    min_share : float
+        Below this share of the work on either side the plan says so and names another cut.
+    force : bool
+        Replace what is in the folder, whatever it is.
+    verify : bool
+        Run both stages against the whole model.
+    batches : int
+        Sets of inputs to draw for that.
+    threads, provider, cache
+        How this machine is measured.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        There is no proper split, or the constraints leave none.
+    ParityError
+        The stages differ from the whole model; nothing is written.
+    OnnxSplitError
+        The model or a profile can't be used, a dim has no size, an option is wrong, or the folder
+        is taken or can't be written.
+    """
+    progress = progress or SilentProgress()
+    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+    grounds = lay_grounds(
+        model,
+        Surroundings(
+            device=device, server=server, link=link, uplink=uplink, downlink=downlink, rtt=rtt
+        ),
+        InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs, batches=batches),
+        MeasuringOptions(engine=engine, cache=cache),
+        progress,
+        run=True,
+    )
+    progress.report("planning")
+    plan = _make_plan(
+        grounds,
+        Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server)),
+        tuple(cut_at),
+        allow_whole=allow_whole,
+        min_share=min_share,
+    )
+    progress.report("carving")
+    description = _Description(
+        grounds=grounds,
+        plan=plan,
+        carving=_carve(grounds.prepared, plan, engine),
+        engine=engine if verify else None,
+        progress=progress,
+    )
+    stored = write_bundle(
+        _choose_folder(model, output),
+        description.carving.stages,
+        description.write,
+        model_sha256=plan.model.sha256,
+        model_file=_find_file(model),
+        force=force,
+    )
+    return Bundle(
+        folder=stored.folder, manifest=stored.manifest, plan=plan, parity=description.parity
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Description:
+    """Verifies written stages and describes them in a manifest.
+
+    Parameters
+    ----------
+    grounds : Grounds
+    plan : Plan
+    carving : Carving
+    engine : EngineOptions or None
+        None if the stages are not to be verified.
+    progress : Progress
+    """
+
+    grounds: Grounds
+    plan: Plan
+    carving: Carving
+    engine: EngineOptions | None
+    progress: Progress
+    parity: ParityResult | None = None
+
+    def write(self, folder: Path, entries: tuple[StageEntry, ...]) -> Manifest:
+        """Describe the stages whose files lie in a folder.
+
+        Raises
+        ------
+        ParityError
+            They differ from the whole model.
+        """
+        if self.engine is not None:
+            self.parity = self._verify(self.engine, folder, entries)
+        profiles = self.grounds.profiles
+        return Manifest(
+            model=describe_model(self.grounds.prepared),
+            stages=tuple(
+                replace(entry, threads=profiles[entry.tier].environment.get("threads"))
+                for entry in entries
+            ),
+            yields=self.carving.yields,
+            crossings=tuple(crossing.to_json() for crossing in self.plan.crossings),
+            plan=self.plan.to_json(),
+            parity=None if self.parity is None else self.parity.to_manifest(),
+            carving=self.carving.report.to_json(),
+        )
+
+    def _verify(
+        self, engine: EngineOptions, folder: Path, entries: tuple[StageEntry, ...]
+    ) -> ParityResult:
+        """Run the written stages against the whole model."""
+        prepared = self.grounds.prepared
+        result = verify_stages(
+            RunnableModel(
+                content=prepared.model.proto.SerializeToString(),
+                base_folder=prepared.model.base_folder,
+            ),
+            [RunnableModel(content=folder / entry.file) for entry in entries],
+            prepared.batches,
+            options=engine,
+            source=prepared.source,
+            random_outputs=find_random_outputs(prepared.graph),
+            progress=self.progress,
+        )
+        for output in result.outputs:
+            if not output.passed:
+                raise ParityError(
+                    f"The stages differ from the whole model in output {output.output!r}:"
+                    f" {output.problem}. Nothing was written; --no-verify writes them all the same."
+                )
+        return result
+
+
+def describe_model(prepared: PreparedModel) -> dict[str, Any]:
+    """Describe a model in a manifest: hashes, declared inputs and outputs, and the sizes used."""
+    graph = prepared.graph
+    declared = read_declared_specs(prepared.model)
+    return {
+        "sha256": graph.identity.sha256,
+        "structure": graph.identity.structure,
+        "inputs": [spec_to_json(declared[name]) for name in graph.inputs],
+        "outputs": [spec_to_json(declared[name]) for name in graph.outputs],
+        "sizes": {
+            name: list(prepared.tensors[name].shape or ())
+            for name in graph.inputs
+            if prepared.tensors[name].kind == "tensor"
+        },
+    }
+
+
+def _make_plan(
+    grounds: Grounds,
+    constraints: Constraints,
+    cut_at: tuple[str, ...],
+    *,
+    allow_whole: bool,
+    min_share: float,
+) -> Plan:
+    """Plan for the best split, for the cut that was asked for, or for not splitting."""
+    graph = grounds.prepared.graph
+    if not cut_at:
+        return make_plan(
+            graph,
+            grounds.profiles,
+            grounds.topology,
+            constraints=constraints,
+            require_split=not allow_whole,
+            min_share=min_share,
+        )
+    placement = place_cut(graph, cut_at)
+    if not placement.is_proper:
+        raise InfeasiblePlacementError(
+            f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
+            " of it. Name a tensor further up."
+        )
+    return make_plan_for(
+        graph, grounds.profiles, grounds.topology, placement, constraints=constraints
+    )
+
+
+def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:
+    """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
+    names = [crossing.tensor for crossing in plan.crossings]
+    boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
+    return carve_stages(prepared.model, prepared.graph, plan.placement, boundary)
+
+
+def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:
+    """Return the bundle's folder."""
+    if output is not None:
+        return Path(output)
+    file = _find_file(model)
+    return Path(f"{file.stem if file else 'model'}.split")
+
+
+def _find_file(model: object) -> Path | None:
+    """Return the model's file, if it was given as one."""
+    return Path(model) if isinstance(model, str | os.PathLike) else None

@@ -1,0 +1,112 @@
+"""``verify``: a bundle's stages against the whole model."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import ChecksumMismatchError
+from onnxsplit.evidence import ParityResult
+from onnxsplit.manifest import Manifest
+from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
+from onnxsplit.model.loading import LoadedModel, ModelSource, check_external_data, load_model
+from onnxsplit.model.merging import merge_stages
+from onnxsplit.model.reading import read_graph
+from onnxsplit.parity.verification import RunnableModel, find_random_outputs, verify_stages
+from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.preparation import InputOptions, InputSource, make_batches
+
+
+def verify(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
+    folder: str | os.PathLike[str],
+    *,
+    model: ModelSource | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    inputs: InputSource | None = None,
+    batches: int = 2,
+    seed: int = 0,
+    threads: int | None = None,
+    provider: str | None = None,
+    progress: Progress | None = None,
+) -> ParityResult:
+    """Run a bundle's stages and the whole model on the same inputs, and compare.
+
+    Parameters
+    ----------
+    folder : path
+        What `cut` wrote.
+    model : path, bytes or onnx.ModelProto, optional
+        The model that was cut. Without it the whole is the merged stages, and a note says so.
+    shapes, dims, inputs : mapping, mapping, path or mapping, optional
+        Fix the inputs' sizes; those that were cut for are taken where these leave them open.
+    batches, seed : int
+        Sets of inputs to draw, and the seed.
+    threads, provider
+        How to run.
+    progress : Progress, optional
+
+    Returns
+    -------
+    ParityResult
+
+    Raises
+    ------
+    BundleError
+        The bundle is malformed, or a file is not the one that was written.
+    OnnxSplitError
+        The model is another one or can't be run, or an option is wrong.
+    """
+    progress = progress or SilentProgress()
+    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+    progress.report("reading the bundle")
+    bundle = read_bundle(Path(folder))
+    check_files(bundle.folder, bundle.manifest)
+    whole = _find_whole(bundle, model)
+    check_external_data(whole)
+    options = InputOptions(
+        shapes=_recall_sizes(bundle.manifest, shapes or {}, dims or {}),
+        dims=dims or {},
+        inputs=inputs,
+        batches=batches,
+        seed=seed,
+    )
+    feeds, source = make_batches(whole, options)
+    result = verify_stages(
+        RunnableModel(content=whole.proto.SerializeToString(), base_folder=whole.base_folder),
+        [RunnableModel(content=bundle.folder / stage.file) for stage in bundle.manifest.stages],
+        feeds,
+        options=engine,
+        source=source,
+        random_outputs=find_random_outputs(read_graph(whole, {})),
+        progress=progress,
+    )
+    if model is not None:
+        return result
+    note = "The whole is the merged stages; give --model to compare with the model itself."
+    return replace(result, notes=(note, *result.notes))
+
+
+def _find_whole(bundle: StoredBundle, model: ModelSource | None) -> LoadedModel:
+    """Load the model that was cut, or merge the stages."""
+    if model is None:
+        merged = merge_stages(bundle.folder, bundle.manifest)
+        return load_model(merged, base_folder=bundle.folder)
+    loaded = load_model(model)
+    if loaded.identity.sha256 != bundle.manifest.model.get("sha256"):
+        raise ChecksumMismatchError(
+            f"{bundle.folder} was cut from another model than the one given (their sha256 differ);"
+            " cut this one, or give the other."
+        )
+    return loaded
+
+
+def _recall_sizes(
+    manifest: Manifest, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+) -> dict[str, Sequence[int]]:
+    """Take the sizes that the bundle was cut for, unless the caller gives any."""
+    if shapes or dims:
+        return dict(shapes)
+    sizes = manifest.model.get("sizes", {})
+    return {name: tuple(shape) for name, shape in sizes.items()}
