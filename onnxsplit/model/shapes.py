@@ -75,7 +75,11 @@ def resolve_tensors(
     missing = [name for names in makes.values() for name in names if name not in resolved]
     if missing:
         resolved.update(_run_for_outputs(model, feeds, plain, missing))
-    return {**inferred, **resolved}
+    # An optional that holds a tensor is traced as that tensor; its type is an optional still.
+    boxed = {
+        name: spec for name, spec in inferred.items() if spec.kind not in {"tensor", "unknown"}
+    }
+    return {**inferred, **resolved, **boxed}
 
 
 def describe_value(name: str, value: Any, declared: TensorSpec | None = None) -> TensorSpec:  # noqa: ANN401 - arrays, lists, None
