@@ -82,10 +82,8 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         random_outputs=find_random_outputs(read_graph(whole, {})),
         progress=progress,
     )
-    if model is not None:
-        return result
-    note = "The whole is the merged stages; give --model to compare with the model itself."
-    return replace(result, notes=(note, *result.notes))
+    notes = _note_whole(bundle, whole, given=model is not None)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def _find_whole(bundle: StoredBundle, model: ModelSource | None) -> LoadedModel:
@@ -94,12 +92,25 @@ def _find_whole(bundle: StoredBundle, model: ModelSource | None) -> LoadedModel:
         merged = merge_stages(bundle.folder, bundle.manifest)
         return load_model(merged, base_folder=bundle.folder)
     loaded = load_model(model)
-    if loaded.identity.sha256 != bundle.manifest.model.get("sha256"):
+    if loaded.identity.structure != bundle.manifest.model.get("structure"):
         raise ChecksumMismatchError(
-            f"{bundle.folder} was cut from another model than the one given (their sha256 differ);"
+            f"{bundle.folder} was cut from a model of another structure than the one given;"
             " cut this one, or give the other."
         )
     return loaded
+
+
+def _note_whole(bundle: StoredBundle, whole: LoadedModel, *, given: bool) -> tuple[str, ...]:
+    """Say what the stages were held against."""
+    if not given:
+        return ("The whole is the merged stages; give --model to compare with the model itself.",)
+    if whole.identity.sha256 != bundle.manifest.model.get("sha256"):
+        note = (
+            "The model given is not the file that the bundle was cut from (their sha256 differ);"
+            " it has the same structure, so the two were compared."
+        )
+        return (note,)
+    return ()
 
 
 def _recall_sizes(
