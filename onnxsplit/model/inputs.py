@@ -144,9 +144,10 @@ def _check_array(array: Array, spec: TensorSpec, source: str) -> None:
 def _read_arrays(path: Path) -> dict[str, Array]:
     """Read all arrays of an ``.npz`` file; pickled objects are refused."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} holds one array; save named ones with numpy.savez.")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UsageError(f"{path} holds one array; save named ones with numpy.savez.")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.") from error
