@@ -1,0 +1,84 @@
+"""Well-known networks with random weights, as runnable ONNX."""
+
+from collections.abc import Callable, Mapping
+
+import onnx
+
+from samples.networks import attention, classic, residual
+from samples.networks.builder import Settings
+
+_BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
+    "alexnet": classic.build_alexnet,
+    "bert": attention.build_bert,
+    "densenet121": residual.build_densenet121,
+    "googlenet": classic.build_googlenet,
+    "gpt2": attention.build_gpt2,
+    "lenet": classic.build_lenet,
+    "mobilenetv2": residual.build_mobilenetv2,
+    "resnet18": residual.build_resnet18,
+    "resnet50": residual.build_resnet50,
+    "shufflenet": residual.build_shufflenet,
+    "squeezenet": classic.build_squeezenet,
+    "unet": classic.build_unet,
+    "vgg19": classic.build_vgg19,
+}
+
+NAMES: tuple[str, ...] = tuple(_BUILDERS)
+
+_OWN_SIZES = {"lenet": 32}
+_OWN_CLASSES = {"lenet": 10, "unet": 2}
+_SMALLEST_IMAGES = {"alexnet": 64, "lenet": 32, "googlenet": 64, "squeezenet": 64, "unet": 32}
+
+
+def build(
+    name: str,
+    *,
+    batch: int | str = 1,
+    image_size: int | None = None,
+    sequence_length: int | str | None = None,
+    width: float = 1.0,
+    depth: float | None = None,
+    classes: int | None = None,
+    seed: int = 0,
+) -> onnx.ModelProto:
+    """Build a network; the same arguments give the same bytes.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    batch : int or str
+        A number, or the name of a symbolic dim.
+    image_size : int, optional
+        Height and width; the network's usual one if not given.
+    sequence_length : int or str, optional
+        Tokens of a transformer; a name makes them symbolic.
+    width, depth : float
+        Factors on channels and on repeated blocks.
+    classes : int, optional
+    seed : int
+        Of the weights.
+
+    Raises
+    ------
+    KeyError
+        There is no such network.
+    """
+    settings = Settings(
+        batch=batch,
+        image_size=image_size or _OWN_SIZES.get(name, 224),
+        sequence_length=sequence_length or 128,
+        width=width,
+        depth=1.0 if depth is None else depth,
+        classes=classes or _OWN_CLASSES.get(name, 1000),
+        seed=seed,
+    )
+    return _BUILDERS[name](settings)
+
+
+def build_reduced(name: str, *, batch: int | str = 1) -> onnx.ModelProto:
+    """Build a network of the same topology, small enough for quick tests."""
+    if name in {"bert", "gpt2"}:
+        return build(name, batch=batch, sequence_length=12, width=1 / 6, depth=1 / 6)
+    size = _SMALLEST_IMAGES.get(name, 32)
+    return build(name, batch=batch, image_size=size, width=1 / 8, depth=1 / 2, classes=10)
