@@ -37,7 +37,7 @@ class StoredBundle:
     manifest: Manifest
 
 
-def write_bundle(  # noqa: PLR0913 - what protects the folder is best seen at the call
+def write_bundle(
     folder: Path,
     stages: Sequence[Stage],
     describe: Describe,
