@@ -1,7 +1,6 @@
 """The sample networks run, are what they are called, and are the same every time."""
 
 import math
-
 import subprocess
 import sys
 from pathlib import Path
