@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from onnxsplit.errors import OnnxSplitError
 from samples.networks import NAMES, build
 
 
@@ -16,20 +17,18 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("network", nargs="?", choices=NAMES, metavar="NETWORK")
     parser.add_argument("-o", "--output", type=Path, help="file; NETWORK.onnx if not given")
     parser.add_argument("--list", action="store_true", help="list the networks and end")
-    parser.add_argument("--batch", type=_positive, default=1)
+    parser.add_argument("--batch", type=_dim, default=1, help="a number, or a symbolic dim's name")
     parser.add_argument("--dynamic-batch", action="store_true", help="a symbolic dim 'batch'")
-    parser.add_argument("--image-size", type=_positive, help="height and width")
-    parser.add_argument("--sequence-length", type=_positive, help="tokens of a transformer")
+    parser.add_argument("--image-size", type=int, help="height and width")
+    parser.add_argument("--sequence-length", type=_dim, help="tokens of a transformer")
     parser.add_argument("--dynamic-sequence", action="store_true", help="a dim 'sequence'")
     parser.add_argument("--width", type=float, default=1.0, help="factor on channels")
     parser.add_argument("--depth", type=float, default=1.0, help="factor on repeated blocks")
-    parser.add_argument("--classes", type=_positive)
+    parser.add_argument("--classes", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(arguments)
     if not parsed.list and parsed.network is None:
         parser.error(f"name a network: {', '.join(NAMES)}")
-    if parsed.width <= 0 or parsed.depth <= 0:
-        parser.error("--width and --depth must be positive")
     return parsed
 
 
@@ -39,16 +38,20 @@ def main(arguments: list[str]) -> int:
     if parsed.list:
         print("\n".join(NAMES))
         return 0
-    model = build(
-        parsed.network,
-        batch="batch" if parsed.dynamic_batch else parsed.batch,
-        image_size=parsed.image_size,
-        sequence_length="sequence" if parsed.dynamic_sequence else parsed.sequence_length,
-        width=parsed.width,
-        depth=parsed.depth,
-        classes=parsed.classes,
-        seed=parsed.seed,
-    )
+    try:
+        model = build(
+            parsed.network,
+            batch="batch" if parsed.dynamic_batch else parsed.batch,
+            image_size=parsed.image_size,
+            sequence_length="sequence" if parsed.dynamic_sequence else parsed.sequence_length,
+            width=parsed.width,
+            depth=parsed.depth,
+            classes=parsed.classes,
+            seed=parsed.seed,
+        )
+    except OnnxSplitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     output: Path = parsed.output or Path(f"{parsed.network}.onnx")
     draft = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
@@ -62,12 +65,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    """Read a positive whole number."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return number
+def _dim(text: str) -> int | str:
+    """Read a size, or a symbolic dim's name."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import onnx
 
+from onnxsplit.errors import UsageError, suggest
 from samples.networks import attention, classic, residual
 from samples.networks.builder import Settings
 
@@ -25,6 +26,7 @@ _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
 
+_TRANSFORMERS = {"bert", "gpt2"}
 _OWN_SIZES = {"lenet": 32}
 _OWN_CLASSES = {"lenet": 10, "unet": 2}
 _SMALLEST_IMAGES = {"alexnet": 64, "lenet": 32, "googlenet": 64, "squeezenet": 64, "unet": 32}
@@ -61,24 +63,37 @@ def build(
 
     Raises
     ------
-    KeyError
-        There is no such network.
+    UsageError
+        There is no such network, it has no such size, or a size is out of range.
     """
+    if name not in _BUILDERS:
+        raise UsageError(f"There is no network {name!r}. {suggest(name, NAMES)}")
+    if name in _TRANSFORMERS:
+        _refuse(name, image_size=image_size, classes=classes)
+    else:
+        _refuse(name, sequence_length=sequence_length)
     settings = Settings(
         batch=batch,
-        image_size=image_size or _OWN_SIZES.get(name, 224),
-        sequence_length=sequence_length or 128,
+        image_size=_OWN_SIZES.get(name, 224) if image_size is None else image_size,
+        sequence_length=128 if sequence_length is None else sequence_length,
         width=width,
         depth=1.0 if depth is None else depth,
-        classes=classes or _OWN_CLASSES.get(name, 1000),
+        classes=_OWN_CLASSES.get(name, 1000) if classes is None else classes,
         seed=seed,
     )
     return _BUILDERS[name](settings)
 
 
+def _refuse(name: str, **sizes: int | str | None) -> None:
+    """Refuse sizes that a network does not have."""
+    for size, value in sizes.items():
+        if value is not None:
+            raise UsageError(f"{name} has no {size}; leave it out.")
+
+
 def build_reduced(name: str, *, batch: int | str = 1) -> onnx.ModelProto:
     """Build a network of the same topology, small enough for quick tests."""
-    if name in {"bert", "gpt2"}:
+    if name in _TRANSFORMERS:
         return build(name, batch=batch, sequence_length=12, width=1 / 6, depth=1 / 6)
     size = _SMALLEST_IMAGES.get(name, 32)
     return build(name, batch=batch, image_size=size, width=1 / 8, depth=1 / 2, classes=10)

@@ -6,10 +6,13 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from onnxsplit.errors import UsageError
 from samples.networks.builder import Builder, Feature, Settings
 
 _HEAD_WIDTH = 64
 _MASKED = -1e4
+_CONTEXT = 1024
+"""The most tokens that GPT-2 can see."""
 
 
 def build_bert(settings: Settings) -> onnx.ModelProto:
@@ -20,7 +23,7 @@ def build_bert(settings: Settings) -> onnx.ModelProto:
     ids = net.add_input("input_ids", np.int64, shape)
     mask = net.add_input("attention_mask", np.int64, shape)
     words = _table(net, "embeddings/word.weight", _scale_vocabulary(settings, 30522), width)
-    places = _table(net, "embeddings/position.weight", 512, width)
+    places = _table(net, "embeddings/position.weight", _limit(settings, 512), width)
     kinds = _table(net, "embeddings/type.weight", 2, width)
     x = net.apply("Gather", "embeddings/word", [words, ids])
     x = net.apply("Add", "embeddings/add", [x, _positions(net, ids, places)])
@@ -52,7 +55,7 @@ def build_gpt2(settings: Settings) -> onnx.ModelProto:
     ids = net.add_input("input_ids", np.int64, [settings.batch, settings.sequence_length])
     vocabulary = _scale_vocabulary(settings, 50257)
     words = _table(net, "wte.weight", vocabulary, width)
-    places = _table(net, "wpe.weight", 1024, width)
+    places = _table(net, "wpe.weight", _limit(settings, _CONTEXT), width)
     x = net.apply("Gather", "wte", [words, ids])
     hidden = Feature(net.apply("Add", "embed", [x, _positions(net, ids, places)]), width)
     bias = _causal_bias(net, ids)
@@ -75,9 +78,17 @@ def _scale_vocabulary(settings: Settings, words: int) -> int:
     return words if settings.width == 1 else max(64, round(words * settings.width**2))
 
 
+def _limit(settings: Settings, most: int) -> int:
+    """Return the most tokens that a network can see; refuse longer sequences."""
+    length = settings.sequence_length
+    if isinstance(length, int) and length > most:
+        raise UsageError(f"sequence_length is {length}; the network sees {most} tokens at most.")
+    return most
+
+
 def _table(net: Builder, name: str, rows: int, width: int) -> gs.Constant:
     """Make an embedding table with entries of the usual scale."""
-    return net.store(name, (0.02 * net.rng.standard_normal((rows, width))).astype(np.float32))
+    return net.store(name, net.sample((rows, width), 0.02))
 
 
 def _length(net: Builder, ids: gs.Tensor, name: str) -> gs.Variable:
@@ -104,7 +115,7 @@ def _mask_bias(net: Builder, mask: gs.Tensor) -> gs.Variable:
 
 def _causal_bias(net: Builder, ids: gs.Tensor) -> gs.Variable:
     """Cut the causal bias for as many tokens as there are out of the one for all."""
-    full = np.triu(np.full((1024, 1024), _MASKED, dtype=np.float32), k=1)
+    full = np.triu(np.full((_CONTEXT, _CONTEXT), _MASKED, dtype=np.float32), k=1)
     length = _length(net, ids, "causal")
     ends = net.apply("Concat", "causal/ends", [length, length], {"axis": 0})
     starts, axes = net.integers("causal/starts", [0, 0]), net.integers("causal/axes", [0, 1])
@@ -113,8 +124,8 @@ def _causal_bias(net: Builder, ids: gs.Tensor) -> gs.Variable:
 
 def _project(net: Builder, x: Feature, width: int, name: str) -> Feature:
     """Add a linear map of the last axis, as MatMul and Add."""
-    drawn = net.rng.standard_normal((x.channels, width)) / math.sqrt(x.channels)
-    weight = net.store(f"{name}.weight", drawn.astype(np.float32))
+    drawn = net.sample((x.channels, width), 1 / math.sqrt(x.channels))
+    weight = net.store(f"{name}.weight", drawn)
     bias = net.store(f"{name}.bias", np.zeros(width, dtype=np.float32))
     y = net.apply("MatMul", f"{name}/matmul", [x.tensor, weight])
     return Feature(net.apply("Add", f"{name}/add", [y, bias]), width)

@@ -11,11 +11,15 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from onnxsplit.errors import UsageError
+
 # The library logs to stdout, which belongs to the caller.
 G_LOGGER.severity = G_LOGGER.ERROR
 
 OPSET = 17
 IR_VERSION = 9
+PARAMETER_LIMIT_BYTES = 2_000_000_000
+"""A model file can't exceed 2 GiB; nodes and names need some of that too."""
 
 Array = npt.NDArray[Any]
 
@@ -36,6 +40,11 @@ class Settings:
         Factors on channels and on repeated blocks.
     classes : int
     seed : int
+
+    Raises
+    ------
+    UsageError
+        A number is out of range, or a dim's name is none.
     """
 
     batch: int | str = 1
@@ -46,6 +55,17 @@ class Settings:
     classes: int = 1000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built with."""
+        for name in ("batch", "image_size", "sequence_length", "classes"):
+            _check_dim(name, getattr(self, name))
+        for name in ("width", "depth"):
+            factor = getattr(self, name)
+            if not (math.isfinite(factor) and factor > 0):
+                raise UsageError(f"{name} is {factor}; it must be a number above 0.")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; it must be at least 0.")
+
     def channels(self, count: int) -> int:
         """Scale a number of channels to a multiple of four."""
         return count if self.width == 1 else max(4, 4 * round(count * self.width / 4))
@@ -53,6 +73,17 @@ class Settings:
     def repeats(self, count: int) -> int:
         """Scale a number of blocks."""
         return max(1, round(count * self.depth))
+
+
+def _check_dim(name: str, value: int | str) -> None:
+    """Refuse sizes below one, and names that are none."""
+    if isinstance(value, str):
+        if not value.isidentifier():
+            raise UsageError(
+                f"{name} is {value!r}; it must be a whole number, or a name of letters and digits."
+            )
+    elif value < 1:
+        raise UsageError(f"{name} is {value}; it must be at least 1.")
 
 
 class ConvOptions(TypedDict, total=False):
@@ -83,6 +114,7 @@ class Builder:
     def __post_init__(self) -> None:
         """Seed the weights."""
         self.rng = np.random.default_rng(self.settings.seed)
+        self._drawn_bytes = 0
 
     def add_input(self, name: str, dtype: type, shape: Sequence[int | str]) -> gs.Variable:
         """Add a model input."""
@@ -101,8 +133,23 @@ class Builder:
 
     def draw(self, name: str, shape: Sequence[int], fan_in: int) -> gs.Constant:
         """Make an initializer of He-distributed weights."""
-        weights = self.rng.standard_normal(tuple(shape)) * math.sqrt(2 / fan_in)
-        return self.store(name, weights.astype(np.float32))
+        return self.store(name, self.sample(shape, math.sqrt(2 / fan_in)))
+
+    def sample(self, shape: Sequence[int], deviation: float) -> Array:
+        """Draw normally distributed float32 numbers, unless there are too many for a file.
+
+        Raises
+        ------
+        UsageError
+            The parameters no longer fit into one model file.
+        """
+        self._drawn_bytes += 4 * math.prod(shape)
+        if self._drawn_bytes > PARAMETER_LIMIT_BYTES:
+            raise UsageError(
+                f"The network's parameters exceed the {PARAMETER_LIMIT_BYTES / 1e9:g} GB that a"
+                " model file holds; choose a smaller width or depth."
+            )
+        return (self.rng.standard_normal(tuple(shape)) * deviation).astype(np.float32)
 
     def integers(self, name: str, values: Sequence[int] | int) -> gs.Constant:
         """Make an initializer of 64-bit integers."""
@@ -161,15 +208,14 @@ class Builder:
         shape = [channels, x.channels // groups, kernel, kernel]
         inputs = [x.tensor, self.draw(f"{name}.weight", shape, fan_in)]
         if bias:
-            drawn = (0.05 * self.rng.standard_normal(channels)).astype(np.float32)
-            inputs.append(self.store(f"{name}.bias", drawn))
+            inputs.append(self.store(f"{name}.bias", self.sample([channels], 0.05)))
         attributes = {
             "kernel_shape": [kernel, kernel],
             "strides": [stride, stride],
             "pads": [pad] * 4,
             "group": groups,
         }
-        size = (x.size + 2 * pad - kernel) // stride + 1
+        size = _slide(name, x.size + 2 * pad - kernel, stride)
         return Feature(self.apply("Conv", name, inputs, attributes), channels, size)
 
     def norm(self, x: Feature, name: str) -> Feature:
@@ -222,14 +268,13 @@ class Builder:
             "pads": [pad] * 4,
             "ceil_mode": int(ceil),
         }
-        steps = (x.size + 2 * pad - kernel) / stride
-        size = (math.ceil(steps) if ceil else math.floor(steps)) + 1
+        size = _slide(name, x.size + 2 * pad - kernel, stride, ceil=ceil)
         return Feature(self.apply("MaxPool", name, [x.tensor], attributes), x.channels, size)
 
     def average_pool(self, x: Feature, kernel: int, stride: int, name: str) -> Feature:
         """Add an average pooling."""
         attributes = {"kernel_shape": [kernel, kernel], "strides": [stride, stride]}
-        size = (x.size - kernel) // stride + 1
+        size = _slide(name, x.size - kernel, stride)
         return Feature(self.apply("AveragePool", name, [x.tensor], attributes), x.channels, size)
 
     def concat(self, parts: Sequence[Feature], name: str) -> Feature:
@@ -271,3 +316,12 @@ class Builder:
         model.ir_version = IR_VERSION
         model.producer_name = "onnxsplit samples"
         return model
+
+
+def _slide(name: str, span: int, stride: int, *, ceil: bool = False) -> int:
+    """Return how many places a window has that slides over a span."""
+    if span < 0:
+        raise UsageError(
+            f"The image is too small: nothing of it is left at {name!r}; choose a larger one."
+        )
+    return (span + (stride - 1 if ceil else 0)) // stride + 1

@@ -2,6 +2,7 @@
 
 import onnx
 
+from onnxsplit.errors import UsageError
 from samples.networks.builder import Builder, Feature, Settings
 
 
@@ -122,6 +123,11 @@ def build_unet(settings: Settings) -> onnx.ModelProto:
     x = net.add_image()
     skips = []
     levels = settings.repeats(4)
+    if settings.image_size % 2**levels:
+        raise UsageError(
+            f"image_size is {settings.image_size}; a U-Net that halves it {levels} times needs a"
+            f" multiple of {2**levels}."
+        )
     for level in range(levels):
         x = _double(net, x, settings.channels(64 * 2**level), f"down{level}")
         skips.append(x)

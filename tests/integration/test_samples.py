@@ -4,12 +4,14 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 
+from onnxsplit.errors import UsageError
 from samples.networks import NAMES, build, build_reduced
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -127,7 +129,14 @@ def test_the_committed_sample_is_what_the_generator_writes(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nosuchnet"], [], ["lenet", "--width", "0"], ["lenet", "-o", "no/such/folder/x.onnx"]],
+    [
+        ["nosuchnet"],
+        [],
+        ["lenet", "--width", "0"],
+        ["lenet", "--image-size", "4"],
+        ["lenet", "--seed", "-1"],
+        ["lenet", "-o", "no/such/folder/x.onnx"],
+    ],
 )
 def test_bad_arguments_are_refused_without_a_traceback(
     arguments: list[str], tmp_path: Path
@@ -136,3 +145,27 @@ def test_bad_arguments_are_refused_without_a_traceback(
     assert finished.returncode == 2
     assert "Traceback" not in finished.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "told"),
+    [
+        ("resnet51", {}, "Did you mean .*'resnet50'"),
+        ("lenet", {"batch": 0}, "batch is 0"),
+        ("lenet", {"batch": "a-b"}, "batch is 'a-b'"),
+        ("lenet", {"width": math.nan}, "width is nan"),
+        ("lenet", {"depth": 0}, "depth is 0"),
+        ("lenet", {"classes": 0}, "classes is 0"),
+        ("lenet", {"sequence_length": 8}, "lenet has no sequence_length"),
+        ("gpt2", {"image_size": 64}, "gpt2 has no image_size"),
+        ("gpt2", {"sequence_length": 1025}, "1024 tokens at most"),
+        ("unet", {"image_size": 40}, "multiple of 16"),
+        ("vgg19", {"image_size": 16}, "too small: nothing of it is left at 'pool5'"),
+        ("lenet", {"width": 3000}, "smaller width or depth"),
+    ],
+)
+def test_sizes_that_a_network_can_not_have_are_refused(
+    name: str, sizes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        build(name, **sizes)
