@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: a thin adapter over the workflows."""

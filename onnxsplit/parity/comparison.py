@@ -29,6 +29,8 @@ class Comparison:
     max_absolute, max_relative : float
         Largest difference; relative to the whole model's element.
     tolerance : float
+    largest : float
+        Largest finite magnitude of the whole model's value.
     matching_nans : int
         NaNs in the same place on both sides.
     problem : str
@@ -41,6 +43,7 @@ class Comparison:
     max_absolute: float = 0.0
     max_relative: float = 0.0
     tolerance: float = 0.0
+    largest: float = 0.0
     matching_nans: int = 0
     problem: str = ""
 
@@ -53,6 +56,7 @@ class Comparison:
             max_absolute=max(self.max_absolute, other.max_absolute),
             max_relative=max(self.max_relative, other.max_relative),
             tolerance=self.tolerance,
+            largest=max(self.largest, other.largest),
             matching_nans=self.matching_nans + other.matching_nans,
             problem=self.problem or other.problem,
         )
@@ -166,17 +170,17 @@ def _compare_numbers(staged: Array, whole: Array) -> Comparison:
         difference = np.where(np.isnan(difference), math.inf, difference)
         relative = np.where(difference == 0, 0.0, difference / np.abs(theirs))
     relative = np.where(np.isnan(relative), math.inf, relative)
-    finite = np.abs(theirs[np.isfinite(theirs)])
-    allowed = tolerance * float(finite.max(initial=0.0))
+    largest = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0))
     worst = float(difference.max(initial=0.0))
     one_sided = int((nan_staged ^ nan_whole).sum())
     problem = f"{one_sided} NaNs are on one side only" if one_sided else ""
     return replace(
         equal,
         bit_equal=False,
-        within_tolerance=worst <= allowed and not one_sided,
+        within_tolerance=worst <= tolerance * largest and not one_sided,
         max_absolute=worst,
         max_relative=float(relative.max(initial=0.0)),
+        largest=largest,
         problem=problem,
     )
 

@@ -74,6 +74,8 @@ def coarsen(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> CoarseGrap
     -----
     O(n + m): union of groups, then strongly connected components of the quotient.
     """
+    if all(len(group.operators) == 1 for p in profiles.values() for group in p.groups):
+        return _assemble([[operator.name] for operator in graph], graph, profiles)
     leader = _merge_groups(graph, profiles)
     quotient: nx.DiGraph[str] = nx.DiGraph()
     quotient.add_nodes_from(leader[operator.name] for operator in graph)

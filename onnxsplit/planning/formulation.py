@@ -24,7 +24,7 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import SINK, SOURCE, ArcStructure, ProblemBuilder
 from onnxsplit.placement import Placement
 from onnxsplit.planning.coarsening import CoarseGraph
-from onnxsplit.tiers import Topology
+from onnxsplit.tiers import Link, Topology
 
 _FIRST_CELL = 2
 _NO_TIE = (0, 0)
@@ -48,6 +48,8 @@ class Formulation:
         Place of ``source -> v`` and ``v -> sink``.
     banned : frozenset of str
         Values that may not cross.
+    link : Link
+        Between the two.
     """
 
     coarse: CoarseGraph
@@ -58,6 +60,7 @@ class Formulation:
     server_arcs: npt.NDArray[np.int64]
     device_arcs: npt.NDArray[np.int64]
     banned: frozenset[str]
+    link: Link
 
     def pin(
         self,
@@ -164,6 +167,7 @@ def formulate(
         server_arcs=np.array(server_arcs, dtype=np.int64),
         device_arcs=np.array(device_arcs, dtype=np.int64),
         banned=banned,
+        link=link,
     )
 
 

@@ -22,9 +22,10 @@ from onnxsplit.planning.optimum import (
 )
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.shares import (
+    CutTable,
     find_balanced_cut,
     measure_server_share,
-    price_single_tensor_cuts,
+    tabulate_cuts,
 )
 from onnxsplit.planning.wording import (
     explain_next_cut,
@@ -90,11 +91,12 @@ def make_plan(
     if require_split and is_split:
         chosen = _restrict(optimum)
     notes: list[str] = []
+    table = tabulate_cuts(solver)
     balanced = None
     if chosen.priced.placement.is_proper:
         share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
         if not min_share <= share <= 1 - min_share:
-            balanced = find_balanced_cut(solver, min_share)
+            balanced = find_balanced_cut(solver, table, min_share)
             notes.append(explain_small_share(share, min_share))
             notes.append(explain_next_cut(balanced, min_share))
         if not is_split:
@@ -106,7 +108,7 @@ def make_plan(
         chosen,
         objective=objective or InferenceLatency(),
         verdict=optimum.priced.placement.verdict,
-        alternatives=_find_alternatives(solver, chosen.priced, optimum.priced, balanced),
+        alternatives=_find_alternatives(solver, table, chosen.priced, optimum.priced, balanced),
         notes=notes,
     )
 
@@ -170,7 +172,9 @@ def make_plan_for(
         chosen,
         objective=objective or InferenceLatency(),
         verdict=optimum.priced.placement.verdict,
-        alternatives=_find_alternatives(solver, priced, optimum.priced, None),
+        alternatives=_find_alternatives(
+            solver, tabulate_cuts(solver), priced, optimum.priced, None
+        ),
         notes=[explain_override(priced, optimum.priced)],
     )
 
@@ -249,6 +253,7 @@ def _divide_groups(profile: Profile) -> Profile:
 
 def _find_alternatives(
     solver: Solver,
+    table: CutTable,
     chosen: PricedPlacement,
     optimum: PricedPlacement,
     balanced: PricedPlacement | None,
@@ -259,13 +264,19 @@ def _find_alternatives(
         listed.append(("the optimum over all placements", optimum))
     if balanced is not None:
         listed.append(("best cut found that gives both tiers enough work", balanced))
-    others = sorted(price_single_tensor_cuts(solver), key=lambda priced: priced.rank)
-    listed.extend(("next among single-tensor cuts", priced) for priced in others)
+    crossings = chosen.crossings if len(chosen.crossings) == 1 else ()
+    taken = {crossing.tensor for crossing in crossings}
+    for cut in table.cuts:
+        if cut.tensor not in taken:
+            taken.add(cut.tensor)
+            priced = solver.price(cut.place(solver.graph))
+            listed.append(("next among single-tensor cuts", priced))
+        if sum(reason.startswith("next") for reason, _ in listed) == _NEXT_CUTS:
+            break
     seen = {_key(chosen)}
     kept: list[Alternative] = []
-    limit = len(listed) - len(others) + _NEXT_CUTS
     for reason, priced in listed:
-        if _key(priced) not in seen and len(kept) < limit:
+        if _key(priced) not in seen:
             seen.add(_key(priced))
             kept.append(
                 Alternative(

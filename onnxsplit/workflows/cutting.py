@@ -16,7 +16,12 @@ from onnxsplit.model.loading import ModelSource
 from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.model.sizes import read_declared_specs
 from onnxsplit.model.stages import Carving
-from onnxsplit.parity.verification import RunnableModel, find_random_outputs, verify_stages
+from onnxsplit.parity.verification import (
+    RunnableModel,
+    find_random_outputs,
+    holds_float16,
+    verify_stages,
+)
 from onnxsplit.placement import Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
@@ -222,6 +227,7 @@ class _Description:
             options=engine,
             source=prepared.source,
             random_outputs=find_random_outputs(prepared.graph),
+            rounds_inside=holds_float16(prepared.graph),
             progress=self.progress,
         )
         for output in result.outputs:

@@ -13,7 +13,13 @@ from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
 from onnxsplit.model.loading import LoadedModel, ModelSource, check_external_data, load_model
 from onnxsplit.model.merging import merge_stages
 from onnxsplit.model.reading import read_graph
-from onnxsplit.parity.verification import RunnableModel, find_random_outputs, verify_stages
+from onnxsplit.model.shapes import resolve_tensors
+from onnxsplit.parity.verification import (
+    RunnableModel,
+    find_random_outputs,
+    holds_float16,
+    verify_stages,
+)
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.preparation import InputOptions, InputSource, make_batches
 
@@ -73,13 +79,15 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         seed=seed,
     )
     feeds, source = make_batches(whole, options)
+    graph = read_graph(whole, resolve_tensors(whole, feeds[0], engine))
     result = verify_stages(
         RunnableModel(content=whole.proto.SerializeToString(), base_folder=whole.base_folder),
         [RunnableModel(content=bundle.folder / stage.file) for stage in bundle.manifest.stages],
         feeds,
         options=engine,
         source=source,
-        random_outputs=find_random_outputs(read_graph(whole, {})),
+        random_outputs=find_random_outputs(graph),
+        rounds_inside=holds_float16(graph),
         progress=progress,
     )
     notes = _note_whole(bundle, whole, given=model is not None)

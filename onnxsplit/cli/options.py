@@ -1,0 +1,188 @@
+"""One annotated alias for each argument and option; commands share them.
+
+The long flag of an option is its name everywhere: ``--pin-device`` is the key ``pin-device`` in a
+configuration file and the variable ``ONNXSPLIT_PIN_DEVICE`` in the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxsplit.cli.arguments import whole_number
+from onnxsplit.cli.configuration import load_defaults
+from onnxsplit.cli.formats import ObjectiveName, OutputFormat
+
+DEFAULT_DEVICE = "local:0.05"
+DEFAULT_SERVER = "local"
+DEFAULT_LINK = "wifi"
+DEFAULT_MIN_SHARE = "5%"
+DEFAULT_BUDGET = "10s"
+DEFAULT_BATCHES = 2
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `cut`.")]
+
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder to write; default: <model>.split here.",
+    ),
+]
+OutputProfile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Profile to write (JSON)."),
+]
+OutputModel = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="ONNX model to write.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there, whoever wrote it.")]
+
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="PROFILE|local[:SPEED]",
+        help="The device: a profile file, this machine, or this machine SPEED times as fast.",
+    ),
+]
+Server = Annotated[
+    str,
+    typer.Option("--server", metavar="PROFILE|local[:SPEED]", help="The server, likewise."),
+]
+Link = Annotated[
+    str,
+    typer.Option(
+        "--link",
+        metavar="PRESET|RATE|FILE",
+        help="3g, 4g, 5g, wifi or ethernet; a rate both ways ('20 Mbit/s'); or a link file.",
+    ),
+]
+Uplink = Annotated[
+    str | None,
+    typer.Option("--uplink", metavar="RATE", help="Replace the link's rate to the server."),
+]
+Downlink = Annotated[
+    str | None,
+    typer.Option("--downlink", metavar="RATE", help="Replace the link's rate to the device."),
+]
+RoundTrip = Annotated[
+    str | None,
+    typer.Option("--rtt", metavar="DURATION", help="Replace the link's round trip ('15 ms')."),
+]
+
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape", metavar="NAME=DIMS", help="Shape of an input, as x=1,3,224,224; repeatable."
+    ),
+]
+Dims = Annotated[
+    list[str] | None,
+    typer.Option("--dim", metavar="NAME=N", help="Size of a symbolic dim, as batch=1; repeatable."),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option("--inputs", metavar="FILE.npz", help="Real inputs, one array for each by name."),
+]
+
+PinDevice = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin-device",
+        metavar="GLOB",
+        help="Keep these operators on the device: a name or op:TYPE, with * and ?; repeatable.",
+    ),
+]
+PinServer = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin-server", metavar="GLOB", help="Keep these operators on the server; repeatable."
+    ),
+]
+CutAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cut-at",
+        metavar="T1,T2",
+        help="Cut at exactly these tensors; repeatable; quote a name that holds a comma.",
+    ),
+]
+Objective = Annotated[ObjectiveName, typer.Option("--objective", help="What is minimised.")]
+AllowWhole = Annotated[
+    bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")
+]
+MinShare = Annotated[
+    str,
+    typer.Option(
+        "--min-share",
+        metavar="SHARE",
+        help="Warn, and name the next cut, when one side holds less of the compute time.",
+    ),
+]
+RequireSplit = Annotated[
+    bool, typer.Option("--require-split", help="Plan the best split that leaves no side empty.")
+]
+PlacementFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--placement", metavar="FILE", help="Price this placement (a plan, or its placement)."
+    ),
+]
+Timings = Annotated[
+    bool, typer.Option("--timings", help="Add the solver's time and sizes to the JSON.")
+]
+
+Tier = Annotated[str, typer.Option("--tier", metavar="NAME", help="The tier this machine is.")]
+Budget = Annotated[
+    str, typer.Option("--budget", metavar="DURATION", help="Longest time to measure.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", parser=whole_number(1), metavar="N", help="Threads within an operator."
+    ),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider", metavar="NAME", help="Execution provider of onnxruntime; default: the CPU's."
+    ),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Measure anew and leave the profile cache alone.")
+]
+
+NoVerify = Annotated[
+    bool, typer.Option("--no-verify", help="Do not run the stages against the whole model.")
+]
+WholeModel = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="MODEL", help="The whole model; default: the merged stages."),
+]
+Batches = Annotated[
+    int,
+    typer.Option(
+        "--batches", parser=whole_number(1), metavar="N", help="Sets of inputs to compare on."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", parser=whole_number(0), metavar="N", help="Seed of drawn inputs.")
+]
+
+Format = Annotated[OutputFormat, typer.Option("--format", help="How the result is printed.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an unexpected error.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=load_defaults,
+        help="Configuration; default: onnxsplit.toml, else pyproject.toml, of this folder.",
+    ),
+]

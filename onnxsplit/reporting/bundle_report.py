@@ -1,0 +1,101 @@
+"""Bundles as pages and documents: what ``cut`` prints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxsplit.evidence import ParityResult
+from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.placement import Plan
+from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
+from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
+from onnxsplit.reporting.plan_report import (
+    assumption_blocks,
+    cost_blocks,
+    headline,
+    word_certificate,
+    word_statistics,
+)
+from onnxsplit.reporting.wording import printable, word_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleReport:
+    """What was cut, for people and for programs.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+    plan : Plan
+    parity : ParityResult or None
+        None if it was not asked for.
+    """
+
+    folder: Path
+    manifest: Manifest
+    plan: Plan
+    parity: ParityResult | None
+
+    def page(self) -> Page:
+        """Lay out where the model was cut and why, the proof, and the files."""
+        return (
+            *headline(self.plan),
+            *cost_blocks(self.plan),
+            Sentence(text=word_certificate(self.plan.certificate), tone="quiet"),
+            Sentence(text=word_statistics(self.plan), tone="quiet"),
+            *self._parity_blocks(),
+            self._files_table(),
+            *self._carving_blocks(),
+            *assumption_blocks(self.plan),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the manifest with the folder and the whole parity evidence."""
+        return {
+            **self.manifest.to_json(),
+            "directory": str(self.folder),
+            "parity": None if self.parity is None else self.parity.to_json(),
+        }
+
+    def _parity_blocks(self) -> tuple[Block, ...]:
+        """Say that the stages equal the whole; show all when they do not."""
+        if self.parity is None:
+            return (Sentence(text="Parity was not checked.", tone="warning"),)
+        if not self.parity.passed:
+            return describe_parity(self.parity)
+        notes = tuple(Sentence(text=note) for note in self.parity.notes)
+        return (summarise_parity(self.parity), *notes)
+
+    def _files_table(self) -> Table:
+        """List what was written."""
+        rows = [self._file_row(stage) for stage in self.manifest.stages]
+        return Table(
+            title=f"Wrote {printable(str(self.folder))}",
+            columns=(
+                Column(title="file"),
+                Column(title="runs on"),
+                Column(title="operators", alignment="right"),
+                Column(title="weights", alignment="right"),
+                Column(title="takes", is_name=True),
+                Column(title="gives", is_name=True),
+            ),
+            rows=(*rows, (MANIFEST_FILE, "", "", "", "", "")),
+        )
+
+    @staticmethod
+    def _file_row(stage: StageEntry) -> tuple[str, ...]:
+        """Lay out one stage's file."""
+        return (
+            stage.file,
+            stage.tier,
+            str(stage.operators),
+            word_bytes(stage.weight_bytes),
+            ", ".join(spec.name for spec in stage.inputs),
+            ", ".join(spec.name for spec in stage.outputs),
+        )
+
+    def _carving_blocks(self) -> tuple[Bullets, ...]:
+        """List what carving changed, beyond distributing the operators."""
+        notes = tuple(self.manifest.carving.get("notes", ()))
+        return (Bullets(title="Carving", items=notes),) if notes else ()

@@ -1,0 +1,134 @@
+"""Profiles as pages."""
+
+from pathlib import Path
+from typing import Any
+
+from onnxsplit.profiles import Profile
+from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
+from onnxsplit.reporting.wording import word_count, word_duration, word_names, word_share
+
+TOP = 10
+"""Groups that the page lists; the file holds all."""
+
+
+def describe_profile(profile: Profile, *, model: Path, output: Path | None) -> Page:
+    """Lay out what a model costs: the whole, the dearest operators, and how it was measured."""
+    written: tuple[Block, ...] = (Sentence(text=f"Wrote {output}."),) if output else ()
+    return (
+        *_warnings(profile),
+        Sentence(text=_word_whole(profile, model), tone="strong"),
+        *written,
+        *_groups_tables(profile),
+        *_measured_tables(profile),
+        *_assumptions(profile),
+    )
+
+
+def _word_whole(profile: Profile, model: Path) -> str:
+    """Say what the whole model takes."""
+    operators = sum(len(group.operators) for group in profile.groups)
+    fused = (
+        f", {word_count(len(profile.groups), 'kernel')}" if len(profile.groups) != operators else ""
+    )
+    return (
+        f"{model.name} takes {word_duration(profile.total_seconds)} on the {profile.tier}"
+        f" ({word_count(operators, 'operator')}{fused})."
+    )
+
+
+def _warnings(profile: Profile) -> tuple[Sentence, ...]:
+    """Say first what ran elsewhere than it should, or was not timed."""
+    wanted = profile.environment.get("provider", "the provider that was asked for")
+    fell_back, untimed = profile.extra.get("fell_back", ()), profile.extra.get("untimed", ())
+    texts = []
+    if fell_back:
+        texts.append(
+            f"{word_count(len(fell_back), 'operator')} did not run on {wanted}:"
+            f" {word_names(fell_back)}."
+        )
+    if untimed:
+        texts.append(
+            f"{word_count(len(untimed), 'operator')} left no time of their own and count as free:"
+            f" {word_names(untimed)}."
+        )
+    return tuple(Sentence(text=text, tone="warning") for text in texts)
+
+
+def _groups_tables(profile: Profile) -> tuple[Table, ...]:
+    """List the dearest groups."""
+    if not profile.groups:
+        return ()
+    whole = profile.total_seconds
+    ordered = sorted(profile.groups, key=lambda group: -group.seconds)
+    dearest, rest = ordered[:TOP], ordered[TOP:]
+    rows = [
+        (
+            group.operators[0],
+            str(len(group.operators)),
+            word_duration(group.seconds),
+            word_share(group.seconds, whole),
+        )
+        for group in dearest
+    ]
+    if rest:
+        seconds = sum(group.seconds for group in rest)
+        count = sum(len(group.operators) for group in rest)
+        rows.append(("all others", str(count), word_duration(seconds), word_share(seconds, whole)))
+    return (
+        Table(
+            title="Where the time goes",
+            columns=(
+                Column(title="operator", is_name=True),
+                Column(title="operators", alignment="right"),
+                Column(title="time", alignment="right"),
+                Column(title="share", alignment="right"),
+            ),
+            rows=tuple(rows),
+            total=("whole model", "", word_duration(whole), ""),
+        ),
+    )
+
+
+def _measured_tables(profile: Profile) -> tuple[Table, ...]:
+    """List how and where it was measured."""
+    rows = [*_method_rows(profile), *_environment_rows(profile)]
+    if not rows:
+        return ()
+    columns = (Column(title="what"), Column(title="value", is_name=True))
+    return (Table(title="How it was measured", columns=columns, rows=tuple(rows)),)
+
+
+def _method_rows(profile: Profile) -> list[tuple[str, str]]:
+    """List the method, the runs and the providers, as far as the profile tells."""
+    extra = profile.extra
+    rows: list[tuple[str, str]] = [("evidence", profile.evidence)]
+    if "method" in extra:
+        rows.append(("method", str(extra["method"])))
+    if "runs" in extra:
+        interval = extra.get("interval_relative")
+        spread = "" if interval is None else f", 95 % interval within {100 * interval:.1f} %"
+        rows.append(("runs", f"{extra['runs']}{spread}"))
+    for provider, names in extra.get("placement_by_provider", {}).items():
+        rows.append(("ran on", f"{provider}: {word_count(len(names), 'operator')}"))
+    return rows
+
+
+def _environment_rows(profile: Profile) -> list[tuple[str, str]]:
+    """List the environment."""
+    return [(key, _word(value)) for key, value in profile.environment.items()]
+
+
+def _word(value: Any) -> str:  # noqa: ANN401 - JSON can be anything
+    """Write a value of the environment on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_word(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_word, value))
+    return str(value)
+
+
+def _assumptions(profile: Profile) -> tuple[Bullets, ...]:
+    """List what was assumed."""
+    if not profile.assumptions:
+        return ()
+    return (Bullets(title="Assumptions", items=profile.assumptions),)

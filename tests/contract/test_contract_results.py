@@ -1,0 +1,211 @@
+"""What each command prints and writes, seen from outside."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from tests.contract.workshop import Command, Workshop, fit
+
+
+def commands(workshop: Workshop) -> Mapping[str, list[object]]:
+    planned = [workshop.model, *workshop.cut_options()]
+    return {
+        "cut": ["cut", *planned, "-o", "bundle"],
+        "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
+        "plan": ["plan", *planned, "--timings"],
+        "verify": ["verify", workshop.bundle, "--model", workshop.model],
+        "verify alone": ["verify", workshop.bundle],
+        "inspect": ["inspect", workshop.model],
+        "merge": ["merge", workshop.bundle, "-o", "whole.onnx"],
+    }
+
+
+NAMES = ["cut", "profile", "plan", "verify", "verify alone", "inspect", "merge"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_is_one_valid_document_and_nothing_else_is_said(
+    workshop: Workshop, command: Command, tmp_path: Path, name: str
+) -> None:
+    finished = command(*commands(workshop)[name], "--format", "json", folder=tmp_path)
+    assert finished.code == 0, finished.err
+    finished.document()
+    assert finished.err == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_is_plain_when_piped_and_talk_goes_to_stderr(
+    workshop: Workshop, command: Command, tmp_path: Path, name: str
+) -> None:
+    finished = command(*commands(workshop)[name], folder=tmp_path, COLUMNS="100")
+    assert finished.code == 0, finished.err
+    assert finished.out.isascii()
+    assert "\x1b" not in finished.out + finished.err
+    assert max(map(len, finished.out.splitlines())) <= 100
+    assert "..." in finished.err
+    assert "..." not in finished.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quiet_says_nothing_but_the_result(
+    workshop: Workshop, command: Command, tmp_path: Path, name: str
+) -> None:
+    arguments = commands(workshop)[name]
+    finished = command(*arguments, "--format", "markdown", "-q", folder=tmp_path)
+    assert finished.code == 0
+    assert finished.err == ""
+    assert finished.out.strip()
+
+
+def test_cut_prints_the_manifest_that_it_wrote(workshop: Workshop) -> None:
+    printed = workshop.cut.document()
+    written = json.loads((workshop.bundle / "split.json").read_text(encoding="utf-8"))
+    fit(written)
+    assert printed["directory"] == "net.split"
+    assert {**printed, "parity": None} == {**written, "directory": "net.split", "parity": None}
+    shown, kept = printed["parity"], written["parity"]
+    assert {key: shown[key] for key in kept if key != "outputs"} == {
+        key: value for key, value in kept.items() if key != "outputs"
+    }
+    assert "max_absolute" in shown["outputs"][0]
+    assert "max_absolute" not in kept["outputs"][0], "differences vary from run to run"
+
+
+def test_the_manifest_s_hashes_are_those_of_the_files(workshop: Workshop) -> None:
+    document = workshop.cut.document()
+    assert {stage["file"] for stage in document["stages"]} == {"device.onnx", "server.onnx"}
+    for stage in document["stages"]:
+        content = (workshop.bundle / stage["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == stage["sha256"]
+    names = {path.name for path in workshop.bundle.iterdir()}
+    assert names == {"device.onnx", "server.onnx", "split.json"}
+
+
+def test_the_stages_in_a_row_equal_the_model(workshop: Workshop) -> None:
+    image = np.random.default_rng(5).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+
+    def run(path: Path, feeds: dict[str, object]) -> dict[str, object]:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        wanted = {port.name: feeds[port.name] for port in session.get_inputs()}
+        return dict(
+            zip(
+                [port.name for port in session.get_outputs()],
+                session.run(None, wanted),
+                strict=True,
+            )
+        )
+
+    values: dict[str, object] = {"image": image}
+    values |= run(workshop.bundle / "device.onnx", values)
+    values |= run(workshop.bundle / "server.onnx", values)
+    whole = run(workshop.model, {"image": image})
+    assert np.array_equal(np.asarray(values["scores"]), np.asarray(whole["scores"]))
+
+
+def test_the_same_input_gives_the_same_bytes(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    finished = command(
+        "cut", workshop.model, *workshop.cut_options(), "-o", "again", folder=tmp_path
+    )
+    assert finished.code == 0, finished.err
+    for path in workshop.bundle.iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_bundle_of_the_same_model_is_replaced_whole(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(workshop.bundle, tmp_path / "net.split")
+    finished = command(
+        "cut", workshop.model, *workshop.cut_options(), "--cut-at", "p1", folder=tmp_path
+    )
+    assert finished.code == 0, finished.err
+    document = json.loads((tmp_path / "net.split" / "split.json").read_text(encoding="utf-8"))
+    assert [crossing["tensor"] for crossing in document["crossings"]] == ["p1"]
+
+
+def test_cut_without_options_names_its_assumptions(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    shutil.copy(workshop.model, tmp_path / "net.onnx")
+    finished = command("cut", "net.onnx", folder=tmp_path)
+    assert finished.code == 0, finished.err
+    assert (tmp_path / "net.split" / "split.json").is_file()
+    said = finished.out.partition("Assumptions")[2]
+    assert "device" in said
+    assert "wifi" in said
+
+
+def test_the_plan_s_parts_add_up_and_its_proof_is_tight(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    finished = command(
+        "plan", workshop.model, *workshop.cut_options(), "--format", "json", folder=tmp_path
+    )
+    document = finished.document()
+    parts = document["predicted"]["parts"]
+    assert sum(part["seconds"] for part in parts) == pytest.approx(
+        document["predicted"]["total_seconds"], rel=1e-9
+    )
+    assert document["certificate"]["cut_ticks"] == document["certificate"]["flow_ticks"]
+    assert set(document["baselines"]) == {"all-device", "all-server"}
+    assert document["predicted"]["total_seconds"] <= min(document["baselines"].values()) * (
+        1 + 1e-9
+    )
+    assert "timings" not in document
+
+
+def test_merging_gives_a_model_that_equals_the_source(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    finished = command(
+        "merge", workshop.bundle, "-o", "whole.onnx", "--format", "json", folder=tmp_path
+    )
+    document = finished.document()
+    content = (tmp_path / "whole.onnx").read_bytes()
+    assert document["sha256"] == hashlib.sha256(content).hexdigest()
+    merged, source = onnx.load(tmp_path / "whole.onnx"), onnx.load(workshop.model)
+    assert sorted(node.name for node in merged.graph.node) == sorted(
+        node.name for node in source.graph.node
+    )
+
+
+def test_profile_writes_what_it_prints(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    finished = command(
+        "profile",
+        workshop.model,
+        "-o",
+        "p.json",
+        "--budget",
+        "300ms",
+        "--format",
+        "json",
+        folder=tmp_path,
+    )
+    assert json.loads((tmp_path / "p.json").read_text(encoding="utf-8")) == finished.document()
+
+
+def test_inspect_names_every_operator(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    finished = command("inspect", workshop.model, "--format", "json", folder=tmp_path)
+    for name in ("conv1", "pool1", "classify"):
+        assert name in finished.out
+
+
+def test_markdown_holds_tables(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    finished = command(
+        "plan", workshop.model, *workshop.cut_options(), "--format", "markdown", folder=tmp_path
+    )
+    assert re.search(r"^\| :--- \|", finished.out, flags=re.MULTILINE)
