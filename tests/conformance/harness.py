@@ -1,5 +1,6 @@
 """Cut a model, run the stages in a chain, and compare with the unsplit model bit by bit."""
 
+import contextlib
 import copy
 import random
 import re
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 
 from onnxsplit.engines.ort import open_session
 from onnxsplit.engines.port import EngineOptions, Value
-from onnxsplit.errors import UnsupportedModelError
+from onnxsplit.errors import InfeasiblePlacementError, UnsupportedModelError
 from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import LoadedModel, ModelSource, load_model
@@ -22,6 +23,9 @@ from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import find_symbolic_specs, resolve_tensors
 from onnxsplit.model.stages import Carving
 from onnxsplit.placement import Placement
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.profiles import OperatorGroup, Profile
+from onnxsplit.tiers import LINK_PRESETS, Topology
 
 PLAIN = EngineOptions(threads=1, optimization="disabled")
 TIERS = ("device", "server")
@@ -281,10 +285,14 @@ def count_crossings(graph: OperatorGraph, ideal: frozenset[str]) -> int:
 
 
 def choose_cuts(graph: OperatorGraph, *, seed: int, most: int) -> Iterator[Placement]:
-    """Choose cuts: all of them when few, else narrow ones, random ones, and one of three tiers."""
+    """Choose cuts: all of them when few, else narrow, optimal and random ones; one of three tiers.
+
+    The optimal ones are what the planner chooses for links from slow to fast.
+    """
     rng = random.Random(seed)
     ideals = list_ideals(graph, most) if len(graph) <= most else None
     if ideals is None:
+        yield from plan_cuts(graph, rng)
         narrow = find_narrow_cuts(graph)
         narrow = rng.sample(narrow, min(len(narrow), most // 2))
         ideals = [*narrow, *(draw_ideal(graph, rng) for _ in range(most - len(narrow)))]
@@ -292,6 +300,19 @@ def choose_cuts(graph: OperatorGraph, *, seed: int, most: int) -> Iterator[Place
         yield split_at(graph, ideal)
     one, other = sorted((draw_ideal(graph, rng), draw_ideal(graph, rng)), key=len)
     yield split_at(graph, one, one | other)
+
+
+def plan_cuts(graph: OperatorGraph, rng: random.Random) -> list[Placement]:
+    """Plan the best proper split for several links, with seconds that were drawn."""
+    groups = [OperatorGroup(operators=(op.name,), seconds=rng.random() / 1000) for op in graph]
+    server = Profile(tier="server", groups=tuple(groups))
+    profiles = {"device": server.scale(0.1), "server": server}
+    plans = []
+    for link in LINK_PRESETS.values():
+        with contextlib.suppress(InfeasiblePlacementError):
+            plans.append(make_plan(graph, profiles, Topology.pair(link), require_split=True))
+    distinct = {frozenset(plan.placement.operators("device")): plan.placement for plan in plans}
+    return list(distinct.values())
 
 
 def describe(placement: Placement) -> str:
