@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import onnx
 
 from onnxsplit.errors import UsageError, suggest
-from samples.networks import attention, classic, residual
+from samples.networks import attention, classic, llama, mobile, residual
 from samples.networks.builder import Settings
 
 _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
@@ -15,7 +15,9 @@ _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
     "googlenet": classic.build_googlenet,
     "gpt2": attention.build_gpt2,
     "lenet": classic.build_lenet,
+    "llama": llama.build_llama,
     "mobilenetv2": residual.build_mobilenetv2,
+    "mobilenetv3": mobile.build_mobilenetv3,
     "resnet18": residual.build_resnet18,
     "resnet50": residual.build_resnet50,
     "shufflenet": residual.build_shufflenet,
@@ -26,7 +28,7 @@ _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
 
-_TRANSFORMERS = {"bert", "gpt2"}
+_TRANSFORMERS = {"bert", "gpt2", "llama"}
 _OWN_SIZES = {"lenet": 32}
 _OWN_CLASSES = {"lenet": 10, "unet": 2}
 _SMALLEST_IMAGES = {"alexnet": 64, "lenet": 32, "googlenet": 64, "squeezenet": 64, "unet": 32}
