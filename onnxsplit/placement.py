@@ -262,7 +262,9 @@ class Plan:
     assumptions : tuple of str
         Sentences: everything in the numbers that nobody measured.
     notes : tuple of str
-        Sentences that the reader should know.
+        Sentences that the reader should know before all else.
+    reason : str
+        Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     statistics : SolverStatistics
     """
 
@@ -280,6 +282,7 @@ class Plan:
     baselines: Mapping[str, float] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -312,4 +315,5 @@ class Plan:
             "certificate": self.certificate.to_json(),
             "assumptions": list(self.assumptions),
             "notes": list(self.notes),
+            "reason": self.reason,
         }

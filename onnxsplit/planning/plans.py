@@ -1,14 +1,15 @@
 """Plans: the best placement, or a given one, with everything that a reader wants to know of it."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from onnxsplit.errors import InfeasiblePlacementError, InternalError
+from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.placement import Alternative, Placement, Plan
+from onnxsplit.planning.alternatives import find_alternatives
+from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import Constraints, find_banned, resolve_pins
 from onnxsplit.planning.formulation import formulate
@@ -20,9 +21,8 @@ from onnxsplit.planning.optimum import (
     find_optimum,
     price_wholes,
 )
-from onnxsplit.planning.pricing import PricedPlacement, price_placement
+from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.shares import (
-    CutTable,
     find_balanced_cut,
     measure_server_share,
     tabulate_cuts,
@@ -31,15 +31,24 @@ from onnxsplit.planning.wording import (
     explain_next_cut,
     explain_override,
     explain_small_share,
+    explain_split,
     explain_whole,
     name_link_assumptions,
 )
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Topology
 
-_NEXT_CUTS = 3
-_FLOAT_NOISE = 1e-9
 DEFAULT_LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Study:
+    """What a plan is made of: profiles in the model's names, and a solver for them."""
+
+    solver: Solver
+    profiles: Mapping[str, Profile]
+    topology: Topology
+    objective: Objective
 
 
 def make_plan(
@@ -83,8 +92,8 @@ def make_plan(
     UsageError
         A constraint names what does not exist.
     """
-    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
-    solver = _prepare(graph, fitted, topology, constraints or Constraints())
+    study = _open_study(graph, profiles, topology, objective, constraints or Constraints())
+    solver = study.solver
     optimum = find_optimum(solver)
     is_split = optimum.priced.placement.is_proper
     chosen = find_best_split(solver) if require_split and not is_split else optimum
@@ -102,14 +111,12 @@ def make_plan(
         if not is_split:
             notes.append(explain_whole(chosen.priced, optimum.priced))
     return _assemble(
-        solver,
-        fitted,
-        topology,
+        study,
         chosen,
-        objective=objective or InferenceLatency(),
         verdict=optimum.priced.placement.verdict,
-        alternatives=_find_alternatives(solver, table, chosen.priced, optimum.priced, balanced),
+        alternatives=find_alternatives(solver, table, chosen.priced, optimum.priced, balanced),
         notes=notes,
+        reason=explain_split(optimum.priced, price_wholes(solver)) if is_split else "",
     )
 
 
@@ -146,8 +153,8 @@ def make_plan_for(
         A profile does not fit the model.
     """
     constraints = constraints or Constraints()
-    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
-    solver = _prepare(graph, fitted, topology, constraints)
+    study = _open_study(graph, profiles, topology, objective, constraints)
+    solver, fitted = study.solver, study.profiles
     optimum = find_optimum(solver)
     pins = resolve_pins(graph, constraints)
     for name, tier in pins.items():
@@ -166,52 +173,29 @@ def make_plan_for(
     solver.seconds += fixed.seconds
     solver.solves += fixed.solves
     return _assemble(
-        solver,
-        fitted,
-        topology,
+        study,
         chosen,
-        objective=objective or InferenceLatency(),
         verdict=optimum.priced.placement.verdict,
-        alternatives=_find_alternatives(
-            solver, tabulate_cuts(solver), priced, optimum.priced, None
-        ),
+        alternatives=find_alternatives(solver, tabulate_cuts(solver), priced, optimum.priced, None),
         notes=[explain_override(priced, optimum.priced)],
     )
 
 
-def check_plan(plan: Plan, graph: OperatorGraph, profiles: Mapping[str, Profile]) -> None:
-    """Check a plan against its model and profiles, without solving anything.
-
-    Parameters
-    ----------
-    plan : Plan
-    graph : OperatorGraph
-    profiles : mapping of str to Profile
-
-    Raises
-    ------
-    InternalError
-        Its total, parts, crossings or certificate contradict the placement.
-    ProfileMismatchError
-        A profile does not fit the model.
-    """
-    fitted = {tier: match_profile(profiles[tier], graph) for tier in plan.topology.tiers}
-    priced = price_placement(graph, fitted, plan.topology, plan.placement)
-    total = plan.predicted.total_seconds
-    slack = _FLOAT_NOISE * max(total, priced.total_seconds)
-    parts = math.fsum(part.seconds for part in plan.predicted.parts)
-    if abs(total - priced.total_seconds) > slack or abs(total - parts) > slack:
-        raise InternalError(
-            f"The plan claims {total!r} s; its parts add up to {parts!r} s, and its placement costs"
-            f" {priced.total_seconds!r} s."
-        )
-    if plan.crossings != priced.crossings or plan.downloads != priced.downloads:
-        raise InternalError("The plan's crossings are not those of its placement.")
-    proof = plan.certificate
-    if proof.cut_ticks != proof.flow_ticks:
-        raise InternalError("The plan's certificate has a flow that differs from its cut.")
-    if abs(proof.cut_ticks * proof.tick_seconds - total) > proof.rounding_bound_seconds + slack:
-        raise InternalError("The plan's certificate is that of another total.")
+def _open_study(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    objective: Objective | None,
+    constraints: Constraints,
+) -> _Study:
+    """Fit the profiles to the model and formulate the problem."""
+    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    return _Study(
+        solver=_prepare(graph, fitted, topology, constraints),
+        profiles=fitted,
+        topology=topology,
+        objective=objective or InferenceLatency(),
+    )
 
 
 def _prepare(
@@ -251,71 +235,26 @@ def _divide_groups(profile: Profile) -> Profile:
     )
 
 
-def _find_alternatives(
-    solver: Solver,
-    table: CutTable,
-    chosen: PricedPlacement,
-    optimum: PricedPlacement,
-    balanced: PricedPlacement | None,
-) -> tuple[Alternative, ...]:
-    """List what else might be done, each set of crossings once."""
-    listed: list[tuple[str, PricedPlacement]] = []
-    if optimum.rank != chosen.rank:
-        listed.append(("the optimum over all placements", optimum))
-    if balanced is not None:
-        listed.append(("best cut found that gives both tiers enough work", balanced))
-    crossings = chosen.crossings if len(chosen.crossings) == 1 else ()
-    taken = {crossing.tensor for crossing in crossings}
-    for cut in table.cuts:
-        if cut.tensor not in taken:
-            taken.add(cut.tensor)
-            priced = solver.price(cut.place(solver.graph))
-            listed.append(("next among single-tensor cuts", priced))
-        if sum(reason.startswith("next") for reason, _ in listed) == _NEXT_CUTS:
-            break
-    seen = {_key(chosen)}
-    kept: list[Alternative] = []
-    for reason, priced in listed:
-        if _key(priced) not in seen:
-            seen.add(_key(priced))
-            kept.append(
-                Alternative(
-                    reason=reason,
-                    placement=priced.placement,
-                    prediction=priced.prediction,
-                    crossings=priced.crossings,
-                )
-            )
-    return tuple(kept)
-
-
-def _key(priced: PricedPlacement) -> tuple[str, ...]:
-    """Tell placements apart by what crosses."""
-    return (priced.placement.verdict, *(crossing.tensor for crossing in priced.crossings))
-
-
 def _assemble(
-    solver: Solver,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
+    study: _Study,
     chosen: Solution,
     *,
-    objective: Objective,
     verdict: str,
     alternatives: tuple[Alternative, ...],
     notes: Sequence[str],
+    reason: str = "",
 ) -> Plan:
     """Put a plan together, and check it."""
-    priced = chosen.priced
+    priced, solver = chosen.priced, study.solver
     assumptions = (
-        *(sentence for profile in profiles.values() for sentence in profile.assumptions),
-        *name_link_assumptions(topology),
+        *(sentence for profile in study.profiles.values() for sentence in profile.assumptions),
+        *name_link_assumptions(study.topology),
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
         model=solver.graph.identity,
-        objective=objective.name,
-        topology=topology,
+        objective=study.objective.name,
+        topology=study.topology,
         verdict=verdict,
         placement=priced.placement,
         crossings=priced.crossings,
@@ -327,6 +266,7 @@ def _assemble(
         baselines=baselines,
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
+        reason=reason,
     )
-    check_plan(plan, solver.graph, profiles)
+    check_plan(plan, solver.graph, study.profiles)
     return plan

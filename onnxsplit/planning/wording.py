@@ -1,5 +1,7 @@
 """Sentences about plans: why not splitting wins, what a cut moves, what an override costs."""
 
+from collections.abc import Mapping
+
 from onnxsplit.placement import Prediction
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.tiers import Topology
@@ -45,6 +47,36 @@ def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
             f" and computing takes {format_duration(max(0.0, split_work - whole_work))} longer"
         )
     return f"{head}, because {reason}."
+
+
+def explain_split(split: PricedPlacement, wholes: Mapping[str, PricedPlacement]) -> str:
+    """Say why splitting wins: what it saves against either whole, and what it costs.
+
+    Parameters
+    ----------
+    split : PricedPlacement
+        The optimum, a proper split.
+    wholes : mapping of str to PricedPlacement
+        Running everything on one tier, where that is possible.
+    """
+    device, server = split.placement.tiers
+    split_link, split_work = _divide(split.prediction)
+    reasons = []
+    if device in wholes:
+        _, work = _divide(wholes[device].prediction)
+        reasons.append(
+            f"computing takes {format_duration(split_work)} instead of {format_duration(work)} on"
+            f" the {device} alone"
+        )
+    if server in wholes:
+        link, _ = _divide(wholes[server].prediction)
+        reasons.append(
+            f"the link takes {format_duration(split_link)} instead of {format_duration(link)} for"
+            " the whole input"
+        )
+    if not reasons:
+        return "Neither tier can run everything, so the model has to be split."
+    return f"The cut lies here because {', and '.join(reasons)}."
 
 
 def explain_small_share(server_share: float, least_share: float) -> str:

@@ -47,6 +47,7 @@ def headline(plan: Plan) -> tuple[Block, ...]:
         *notes,
         Sentence(text=_word_placement(plan), tone="strong"),
         Sentence(text=_word_comparison(plan)),
+        *((Sentence(text=plan.reason),) if plan.reason else ()),
     )
 
 

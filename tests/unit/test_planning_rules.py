@@ -14,10 +14,11 @@ from onnxsplit.errors import (
 )
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.placement import Placement, Plan
+from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.constraints import Constraints, resolve_pins
 from onnxsplit.planning.inspection import inspect_graph
 from onnxsplit.planning.matching import match_profile
-from onnxsplit.planning.plans import check_plan, make_plan, make_plan_for
+from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.separators import find_single_tensor_cuts, place_cut
 from onnxsplit.profiles import OperatorGroup, Profile
@@ -140,6 +141,15 @@ def test_the_plan_is_the_cheapest_and_its_parts_add_up() -> None:
     assert [crossing.tensor for crossing in split.downloads] == ["y", "b"]
     assert "Not splitting is faster by 300 ms" in " ".join(split.notes)
     assert "everything on the server takes 2.5 s" in " ".join(split.notes)
+
+
+def test_a_split_that_wins_says_why() -> None:
+    fast = Topology.pair(replace(LINK, up_bytes_per_second=50.0, down_bytes_per_second=1000.0))
+    plan = make_plan(CHAIN, PROFILES, fast)
+    assert plan.verdict == "split"
+    assert plan.reason.startswith("The cut lies here because computing takes")
+    assert "instead of 7.5 s on the device alone" in plan.reason
+    assert make_plan(CHAIN, PROFILES, TOPOLOGY).reason == ""
 
 
 def test_a_placement_that_sends_results_back_is_refused_by_name() -> None:

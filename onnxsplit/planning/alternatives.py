@@ -1,0 +1,66 @@
+"""What else might be done than what a plan does."""
+
+from onnxsplit.placement import Alternative
+from onnxsplit.planning.optimum import Solver
+from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.planning.shares import CutTable
+
+_NEXT_CUTS = 3
+
+
+def find_alternatives(
+    solver: Solver,
+    table: CutTable,
+    chosen: PricedPlacement,
+    optimum: PricedPlacement,
+    balanced: PricedPlacement | None,
+) -> tuple[Alternative, ...]:
+    """List what else might be done, each set of crossings once.
+
+    Parameters
+    ----------
+    solver : Solver
+    table : CutTable
+    chosen, optimum : PricedPlacement
+        What the plan does, and what is best overall.
+    balanced : PricedPlacement or None
+        The cut that gives both tiers enough work, where the chosen one does not.
+
+    Returns
+    -------
+    tuple of Alternative
+        The optimum, the balanced cut, and the cheapest single-tensor cuts, as far as they differ.
+    """
+    listed: list[tuple[str, PricedPlacement]] = []
+    if optimum.rank != chosen.rank:
+        listed.append(("the optimum over all placements", optimum))
+    if balanced is not None:
+        listed.append(("best cut found that gives both tiers enough work", balanced))
+    crossings = chosen.crossings if len(chosen.crossings) == 1 else ()
+    taken = {crossing.tensor for crossing in crossings}
+    for cut in table.cuts:
+        if cut.tensor not in taken:
+            taken.add(cut.tensor)
+            priced = solver.price(cut.place(solver.graph))
+            listed.append(("next among single-tensor cuts", priced))
+        if sum(reason.startswith("next") for reason, _ in listed) == _NEXT_CUTS:
+            break
+    seen = {_key(chosen)}
+    kept: list[Alternative] = []
+    for reason, priced in listed:
+        if _key(priced) not in seen:
+            seen.add(_key(priced))
+            kept.append(
+                Alternative(
+                    reason=reason,
+                    placement=priced.placement,
+                    prediction=priced.prediction,
+                    crossings=priced.crossings,
+                )
+            )
+    return tuple(kept)
+
+
+def _key(priced: PricedPlacement) -> tuple[str, ...]:
+    """Tell placements apart by what crosses."""
+    return (priced.placement.verdict, *(crossing.tensor for crossing in priced.crossings))
