@@ -46,6 +46,8 @@ class Formulation:
         Crossings, then crossing bytes.
     server_arcs, device_arcs : ndarray of int64, shape (cells,)
         Place of ``source -> v`` and ``v -> sink``.
+    pins : mapping of str to str
+        Operator to tier.
     banned : frozenset of str
         Values that may not cross.
     link : Link
@@ -59,6 +61,7 @@ class Formulation:
     tie_breaks: tuple[npt.NDArray[np.float64], ...]
     server_arcs: npt.NDArray[np.int64]
     device_arcs: npt.NDArray[np.int64]
+    pins: Mapping[str, str]
     banned: frozenset[str]
     link: Link
 
@@ -166,6 +169,7 @@ def formulate(
         tie_breaks=builder.build_tie_breaks(),
         server_arcs=np.array(server_arcs, dtype=np.int64),
         device_arcs=np.array(device_arcs, dtype=np.int64),
+        pins=pins,
         banned=banned,
         link=link,
     )

@@ -19,6 +19,7 @@ from onnxsplit.errors import InfeasiblePlacementError, InternalError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import MinimumCut, solve_prepared
 from onnxsplit.placement import Certificate, Placement, SolverStatistics
+from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_split
 from onnxsplit.planning.formulation import Formulation
 from onnxsplit.planning.pricing import PricedPlacement
 
@@ -104,6 +105,17 @@ class Solver:
         )
 
     @property
+    def demands(self) -> Demands:
+        """What every placement has to respect."""
+        formulation = self.formulation
+        return Demands(
+            graph=self.graph,
+            coarse=formulation.coarse,
+            pins=formulation.pins,
+            stuck=formulation.banned,
+        )
+
+    @property
     def statistics(self) -> SolverStatistics:
         """Size of the largest problem, number of solves and time so far."""
         vertices, arcs = self._size
@@ -166,7 +178,10 @@ def find_optimum(solver: Solver) -> Solution:
     -----
     One certified solve.
     """
-    solution = solver.solve()
+    try:
+        solution = solver.solve()
+    except InfeasiblePlacementError as error:
+        raise InfeasiblePlacementError(explain_conflict(solver.demands)) from error
     candidates = [solution.priced, *price_wholes(solver).values()]
     best = min(candidates, key=lambda priced: priced.rank)
     return replace(solution, priced=best)
@@ -198,7 +213,7 @@ def find_best_split(solver: Solver) -> Solution:
     search.run()
     best = search.best
     if best is None:
-        raise InfeasiblePlacementError(_explain_no_split(solver))
+        raise InfeasiblePlacementError(explain_no_split(solver.demands))
     return replace(best, certificate=replace(best.certificate, restriction="proper splits"))
 
 
@@ -268,23 +283,3 @@ def price_wholes(solver: Solver) -> dict[str, PricedPlacement]:
         for tier in tiers
     }
     return {tier: solver.price(whole) for tier, whole in wholes.items() if solver.admits(whole)}
-
-
-def _explain_no_split(solver: Solver) -> str:
-    """Say why there is no proper split."""
-    coarse = solver.formulation.coarse
-    if len(solver.graph) == 1:
-        return "The model has a single operator, so there is no proper split."
-    if len(coarse.cells) == 1:
-        return "All operators run as one kernel, so there is no proper split."
-    stuck = [
-        f"{name!r} ({spec.travel_obstacle})"
-        for name, spec in solver.graph.tensors.items()
-        if spec.travel_obstacle is not None and solver.graph.consumers(name)
-    ]
-    if stuck:
-        return (
-            "There is no proper split: every boundary holds a value that can't travel, such as"
-            f" {stuck[0]}."
-        )
-    return "There is no proper split under these pins: they leave one tier empty."
