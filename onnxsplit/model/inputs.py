@@ -171,9 +171,10 @@ def numpy_dtype(dtype: str | None) -> np.dtype[Any] | None:
     if dtype == "string":
         return np.dtype(object)
     narrow = getattr(ml_dtypes, _ml_name(dtype), None)
-    if narrow is None and not hasattr(np, dtype):
+    try:
+        found: np.dtype[Any] = np.dtype(dtype if narrow is None else narrow)
+    except TypeError:
         return None
-    found: np.dtype[Any] = np.dtype(dtype if narrow is None else narrow)
     return found
 
 

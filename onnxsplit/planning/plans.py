@@ -10,6 +10,7 @@ from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
+from onnxsplit.planning.balance import find_balanced_cut, is_balanced
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import Constraints, find_banned, resolve_pins
 from onnxsplit.planning.formulation import formulate
@@ -22,11 +23,7 @@ from onnxsplit.planning.optimum import (
     price_wholes,
 )
 from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.shares import (
-    find_balanced_cut,
-    measure_server_share,
-    tabulate_cuts,
-)
+from onnxsplit.planning.shares import measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_next_cut,
     explain_override,
@@ -104,7 +101,7 @@ def make_plan(
     balanced = None
     if chosen.priced.placement.is_proper:
         share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
-        if not min_share <= share <= 1 - min_share:
+        if not is_balanced(share, min_share):
             balanced = find_balanced_cut(solver, table, min_share)
             notes.append(explain_small_share(share, min_share))
             notes.append(explain_next_cut(balanced, min_share))

@@ -27,13 +27,7 @@ class SingleTensorCut:
 
     def place(self, graph: OperatorGraph) -> Placement:
         """Return the placement of this cut."""
-        return Placement(
-            tiers=(DEVICE, SERVER),
-            tier_of={
-                operator.name: DEVICE if place < self.device_operators else SERVER
-                for place, operator in enumerate(graph)
-            },
-        )
+        return place_prefix(graph, self.device_operators)
 
 
 def find_single_tensor_cuts(graph: OperatorGraph) -> tuple[SingleTensorCut, ...]:
@@ -72,6 +66,24 @@ def find_single_tensor_cuts(graph: OperatorGraph) -> tuple[SingleTensorCut, ...]
                     SingleTensorCut(after=operator.name, tensor=tensor, device_operators=place + 1)
                 )
     return tuple(cuts)
+
+
+def place_prefix(graph: OperatorGraph, device_operators: int) -> Placement:
+    """Place the first operators, in graph order, on the device and the rest on the server.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    device_operators : int
+        How many run on the device.
+    """
+    return Placement(
+        tiers=(DEVICE, SERVER),
+        tier_of={
+            operator.name: DEVICE if place < device_operators else SERVER
+            for place, operator in enumerate(graph)
+        },
+    )
 
 
 def place_cut(graph: OperatorGraph, tensors: tuple[str, ...]) -> Placement:

@@ -1,39 +1,42 @@
-"""How much of the work a placement leaves to each tier, and the next cut where both have enough."""
+"""How much of the work a placement leaves to each tier, and what all prefixes of the order cost."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.optimum import Solver
-from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import SingleTensorCut, find_single_tensor_cuts
 
-_SWEEP_STEPS = 8
-
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutTable:
-    """The single-tensor cuts that the constraints admit, cheapest first.
+    """The prefixes of the graph's order as cuts, and those among them that one tensor crosses.
 
     Parameters
     ----------
+    seconds : ndarray of float64, shape (operators + 1,)
+        Latency when the first operators, as many as the index says, run on the device; ``inf``
+        where that divides a kernel, contradicts a pin or sends what may not travel.
+    server_shares : ndarray of float64, shape (operators + 1,)
+        The server's share of the work.
     cuts : tuple of SingleTensorCut
-    server_shares : tuple of float
-        The server's share of the work at each.
+        Those that the constraints admit, cheapest first.
     """
 
+    seconds: Floats
+    server_shares: Floats
     cuts: tuple[SingleTensorCut, ...]
-    server_shares: tuple[float, ...]
 
 
 def tabulate_cuts(solver: Solver) -> CutTable:
-    """Rank all single-tensor cuts.
+    """Price all prefixes of the graph's order.
 
     Parameters
     ----------
@@ -42,34 +45,46 @@ def tabulate_cuts(solver: Solver) -> CutTable:
     Returns
     -------
     CutTable
-        Without cuts that divide a kernel, contradict a pin or send what may not travel.
 
     Notes
     -----
-    O(n + m) and a sort: the costs of all prefixes are running sums.
+    O(n + m) and a sort: the costs of all prefixes are running sums. They rank cuts; whatever is
+    shown is priced by itself.
     """
     formulation, graph = solver.formulation, solver.graph
-    cells = formulation.coarse.cells
+    cells, count = formulation.coarse.cells, len(graph)
     last = np.array([graph.position(cell.operators[-1]) for cell in cells], dtype=np.int64)
     first = np.array([graph.position(cell.operators[0]) for cell in cells], dtype=np.int64)
-    on_device = _sum_before(formulation.capacities[formulation.device_arcs], last, len(graph))
-    on_server = _sum_from(formulation.capacities[formulation.server_arcs], first, len(graph))
-    work = _sum_from(_weigh_cells(formulation.coarse, formulation.tiers[-1]), first, len(graph))
-    divided = _sum_before(np.ones(len(cells)), first, len(graph)) != _sum_before(
-        np.ones(len(cells)), last, len(graph)
+    each = np.ones(len(cells))
+    divided = _sum_before(each, first, count) != _sum_before(each, last, count)
+    sizes, stuck = _sum_crossings(graph, formulation.banned)
+    seconds = (
+        _sum_before(formulation.capacities[formulation.device_arcs], last, count)
+        + _sum_from(formulation.capacities[formulation.server_arcs], first, count)
+        + sizes / formulation.link.up_bytes_per_second
+        + formulation.link.round_trip_seconds
     )
-    link = formulation.link
-    rows = []
-    for cut in find_single_tensor_cuts(graph):
-        place = cut.device_operators
-        size = graph.tensors[cut.tensor].size_bytes
-        if divided[place] or cut.tensor in formulation.banned or size is None:
-            continue
-        seconds = on_device[place] + on_server[place] + size / link.up_bytes_per_second
-        if np.isfinite(seconds):
-            rows.append((float(seconds), size, place, cut, float(work[place])))
-    rows.sort(key=lambda row: row[:3])
-    return CutTable(cuts=tuple(row[3] for row in rows), server_shares=tuple(row[4] for row in rows))
+    seconds[-1] -= formulation.link.round_trip_seconds
+    seconds[divided | stuck] = np.inf
+    admitted = [
+        cut for cut in find_single_tensor_cuts(graph) if np.isfinite(seconds[cut.device_operators])
+    ]
+    return CutTable(
+        seconds=seconds,
+        server_shares=_sum_from(
+            weigh_cells(formulation.coarse, formulation.tiers[-1]), first, count
+        ),
+        cuts=tuple(
+            sorted(
+                admitted,
+                key=lambda cut: (
+                    seconds[cut.device_operators],
+                    graph.tensors[cut.tensor].size_bytes,
+                    cut.device_operators,
+                ),
+            )
+        ),
+    )
 
 
 def measure_server_share(coarse: CoarseGraph, placement: Placement) -> float:
@@ -87,7 +102,7 @@ def measure_server_share(coarse: CoarseGraph, placement: Placement) -> float:
         Between 0 and 1; by number of operators where no time was measured at all.
     """
     server = placement.tiers[-1]
-    weights: list[float] = _weigh_cells(coarse, server).tolist()
+    weights: list[float] = weigh_cells(coarse, server).tolist()
     return sum(
         weight
         * sum(placement.tier_of[name] == server for name in cell.operators)
@@ -96,65 +111,50 @@ def measure_server_share(coarse: CoarseGraph, placement: Placement) -> float:
     )
 
 
-def find_balanced_cut(
-    solver: Solver, table: CutTable, least_share: float
-) -> PricedPlacement | None:
-    """Find the cheapest known placement where both tiers have at least a share of the work.
+def weigh_cells(coarse: CoarseGraph, tier: str) -> Floats:
+    """Return each cell's share of a tier's seconds, or of the operators if all are zero.
 
     Parameters
     ----------
-    solver : Solver
-    table : CutTable
-    least_share : float
+    coarse : CoarseGraph
+    tier : str
 
     Returns
     -------
-    PricedPlacement or None
-        The best among the single-tensor cuts and the optima of a Lagrangian sweep. A better one
-        may exist, since a share is a knapsack constraint.
+    ndarray of float64, shape (cells,)
     """
-    coarse = solver.formulation.coarse
-    fitting = [
-        priced
-        for priced in _sweep(solver)
-        if priced.placement.is_proper
-        and least_share <= measure_server_share(coarse, priced.placement) <= 1 - least_share
-    ]
-    for cut, share in zip(table.cuts, table.server_shares, strict=True):
-        if least_share <= share <= 1 - least_share:
-            fitting.append(solver.price(cut.place(solver.graph)))
-            break
-    return min(fitting, key=lambda priced: priced.rank, default=None)
+    seconds = [cell.seconds[tier] for cell in coarse.cells]
+    if not any(seconds):
+        seconds = [float(len(cell.operators)) for cell in coarse.cells]
+    return np.array(seconds, dtype=np.float64) / sum(seconds)
 
 
-def _sweep(solver: Solver) -> Iterator[PricedPlacement]:
-    """Yield optima when work costs extra on one tier, from little to much."""
-    coarse = solver.formulation.coarse
-    device, server = solver.formulation.tiers
-    weights = _weigh_cells(coarse, server)
-    nothing = np.zeros(len(coarse.cells))
-    scale = sum(cell.seconds[device] + cell.seconds[server] for cell in coarse.cells)
-    for step in range(_SWEEP_STEPS):
-        extra = weights * scale * 4.0 ** (step - _SWEEP_STEPS + 2)
-        yield solver.solve_biased(extra_device=extra, extra_server=nothing)
-        yield solver.solve_biased(extra_device=nothing, extra_server=extra)
+def _sum_crossings(
+    graph: OperatorGraph, banned: frozenset[str]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return for each prefix length the bytes that cross, and whether a banned value does."""
+    changes = np.zeros((2, len(graph) + 2))
+    for tensor, spec in graph.tensors.items():
+        readers = graph.consumers(tensor)
+        if readers:
+            maker = graph.producer(tensor)
+            begin = 0 if maker is None else graph.position(maker) + 1
+            end = graph.position(readers[-1]) + 1
+            is_stuck = tensor in banned or spec.size_bytes is None
+            row, amount = (1, 1) if is_stuck else (0, spec.size_bytes or 0)
+            changes[row, begin] += amount
+            changes[row, end] -= amount
+    sizes, stuck = np.cumsum(changes, axis=1)[:, :-1]
+    return sizes, stuck > 0
 
 
-def _sum_before(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:
+def _sum_before(values: Floats, places: Places, count: int) -> Floats:
     """Return for each prefix length the sum of the values at places within the prefix."""
     at_place = np.bincount(places, weights=values, minlength=count)
     return np.concatenate(([0.0], np.cumsum(at_place)))
 
 
-def _sum_from(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:
+def _sum_from(values: Floats, places: Places, count: int) -> Floats:
     """Return for each prefix length the sum of the values at places beyond the prefix."""
     at_place = np.bincount(places, weights=values, minlength=count)
     return np.concatenate((np.cumsum(at_place[::-1])[::-1], [0.0]))
-
-
-def _weigh_cells(coarse: CoarseGraph, tier: str) -> Floats:
-    """Return each cell's share of a tier's seconds, or of the operators if all are zero."""
-    seconds = [cell.seconds[tier] for cell in coarse.cells]
-    if not any(seconds):
-        seconds = [float(len(cell.operators)) for cell in coarse.cells]
-    return np.array(seconds, dtype=np.float64) / sum(seconds)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-HEAVY = ("onnx", "onnx_graphsurgeon", "onnxruntime", "numpy", "scipy", "networkx", "rich.console")
+HEAVY = ("onnx", "onnx_graphsurgeon", "onnxruntime", "numpy", "scipy", "networkx")
 SCRIPT = f"""
 import json, sys
 sys.argv = ["onnxsplit", *sys.argv[1:]]

@@ -144,7 +144,7 @@ class TestFiles:
 
     def _save(self, folder: Path, **arrays: Any) -> Path:  # noqa: ANN401 - whatever numpy saves
         path = folder / "inputs.npz"
-        np.savez(path, allow_pickle=True, **arrays)
+        np.savez(path, **arrays)
         return path
 
     def test_one_set_or_several_are_read(self, tmp_path: Path) -> None:
