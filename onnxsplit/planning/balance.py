@@ -2,11 +2,12 @@
 
 Note on the hull. Every placement is a point: the server's share of the work, and its seconds. The
 cheapest point of a given share is knapsack-hard to find, but the lower convex hull of all points is
-not: a reward for each unit of work on the server shifts the cost of every operator, so a minimum cut
-finds the point where a line of that slope touches. Between two known points the next slope to try is
-that of the line through them; if no point lies below, it is an edge of the hull (Eisner and
-Severance, "Mathematical techniques for efficient record segmentation in large shared databases",
-1976). What lies above the hull is covered in part only: by the prefixes of the graph's order.
+not: a reward for each unit of work on the server only shifts the cost of every operator, so a
+minimum cut finds the point that a line of that slope touches. Between two known points the next
+slope to try is that of the line through them; if no point lies below it, the two span an edge of
+the hull (Eisner and Severance, "Mathematical techniques for efficient record segmentation in large
+shared databases", Journal of the ACM, 1976). Of what lies above the hull, only the prefixes of the
+graph's order are looked at.
 """
 
 from collections.abc import Iterator
@@ -84,7 +85,8 @@ def _walk_hull(solver: Solver, least_share: float) -> Iterator[_Point]:
     """Yield the corners of the hull over the shares that are wanted, as far as solves allow."""
     device, server = solver.formulation.tiers
     wholes = price_wholes(solver)
-    scale = _STEEP * sum(sum(cell.seconds.values()) for cell in solver.formulation.coarse.cells)
+    capacities = solver.formulation.capacities
+    scale = _STEEP * float(capacities[np.isfinite(capacities)].sum())
     left = _touch(solver, -scale) if device not in wholes else _locate(solver, wholes[device])
     right = _touch(solver, scale) if server not in wholes else _locate(solver, wholes[server])
     yield left

@@ -25,6 +25,8 @@ from onnxsplit.planning.pricing import PricedPlacement
 
 _FLOAT_NOISE = 1e-9
 
+_Costs = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
@@ -71,11 +73,10 @@ class Solver:
         """
         return self._settle(self.formulation.pin(device=device, server=server))
 
-    def solve_biased(
-        self, *, extra_device: npt.NDArray[np.float64], extra_server: npt.NDArray[np.float64]
-    ) -> PricedPlacement:
+    def solve_biased(self, *, extra_device: _Costs, extra_server: _Costs) -> PricedPlacement:
         """Find the best placement when cells cost extra; it is priced without the extra."""
-        cut = self._cut(self.formulation.pin(extra_device=extra_device, extra_server=extra_server))
+        capacities = self.formulation.pin(extra_device=extra_device, extra_server=extra_server)
+        cut = self._cut(capacities, tie_breaks=())
         return self.price(self.formulation.read_placement(cut.source_side, self.graph))
 
     def admits(self, placement: Placement) -> bool:
@@ -123,9 +124,9 @@ class Solver:
             vertices=vertices, arcs=arcs, solves=self.solves, seconds=self.seconds
         )
 
-    def _settle(self, capacities: npt.NDArray[np.float64]) -> Solution:
+    def _settle(self, capacities: _Costs) -> Solution:
         """Solve, price, and hold the two against each other."""
-        cut = self._cut(capacities)
+        cut = self._cut(capacities, tie_breaks=self.formulation.tie_breaks)
         priced = self.price(self.formulation.read_placement(cut.source_side, self.graph))
         proof = cut.certificate
         claimed = proof.cut_ticks * proof.tick
@@ -144,13 +145,11 @@ class Solver:
             ),
         )
 
-    def _cut(self, capacities: npt.NDArray[np.float64]) -> MinimumCut:
+    def _cut(self, capacities: _Costs, *, tie_breaks: tuple[_Costs, ...]) -> MinimumCut:
         """Solve and count."""
         started = time.perf_counter()
         try:
-            cut = solve_prepared(
-                self.formulation.structure, capacities, tie_breaks=self.formulation.tie_breaks
-            )
+            cut = solve_prepared(self.formulation.structure, capacities, tie_breaks=tie_breaks)
         finally:
             self.solves += 1
             self.seconds += time.perf_counter() - started
