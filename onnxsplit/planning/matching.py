@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxsplit.errors import ProfileMismatchError
-from onnxsplit.graph import OperatorGraph
+from onnxsplit.graph import ModelIdentity, OperatorGraph
 from onnxsplit.profiles import Profile
 
 _SHOWN = 3
@@ -31,18 +31,38 @@ def match_profile(profile: Profile, graph: OperatorGraph) -> Profile:
     ProfileMismatchError
         It belongs to another model, or does not list every operator once.
     """
-    ours, theirs = graph.identity, profile.model
-    if theirs.sha256 is not None and theirs.sha256 == ours.sha256:
+    check_identity(profile, graph.identity)
+    if shares_names(profile, graph.identity):
         return _check_operators(profile, graph)
-    if theirs.structure is not None and theirs.structure == ours.structure:
-        return _map_by_place(profile, graph)
-    if theirs.sha256 is None and theirs.structure is None:
-        return _check_operators(profile, graph)
+    return _map_by_place(profile, graph)
+
+
+def check_identity(profile: Profile, identity: ModelIdentity) -> None:
+    """Refuse a profile whose hashes are those of another model.
+
+    Raises
+    ------
+    ProfileMismatchError
+        Neither the hash of the file nor that of the structure is this model's.
+    """
+    theirs = profile.model
+    if shares_names(profile, identity) or (
+        theirs.structure is not None and theirs.structure == identity.structure
+    ):
+        return
     raise ProfileMismatchError(
         f"The {profile.tier} profile was measured on another model (its sha256 begins with"
-        f" {_abbreviate(theirs.sha256)}, this model's with {_abbreviate(ours.sha256)}, and their"
-        " structures differ); run `onnxsplit profile` on this one."
+        f" {_abbreviate(theirs.sha256)}, this model's with {_abbreviate(identity.sha256)}, and"
+        " their structures differ); run `onnxsplit profile` on this one."
     )
+
+
+def shares_names(profile: Profile, identity: ModelIdentity) -> bool:
+    """Tell whether a profile speaks of this very model, so that names mean the same in both."""
+    theirs = profile.model
+    if theirs.sha256 is None and theirs.structure is None:
+        return True
+    return theirs.sha256 is not None and theirs.sha256 == identity.sha256
 
 
 def _map_by_place(profile: Profile, graph: OperatorGraph) -> Profile:

@@ -13,6 +13,7 @@ from onnxsplit.model.loading import LoadedModel, ModelSource, check_external_dat
 from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import describe_value, infer_tensors, resolve_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs, read_input_specs
+from onnxsplit.planning.matching import check_identity, shares_names
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 
@@ -99,6 +100,8 @@ def prepare_by_running(
     """
     progress.report("reading the model")
     model = load_model(source)
+    for profile in profiles:
+        check_identity(profile, model.identity)
     check_external_data(model)
     batches, origin = make_batches(model, options, profiles)
     progress.report("running the model once for its sizes")
@@ -133,6 +136,8 @@ def prepare_from_profiles(
     """
     progress.report("reading the model")
     model = load_model(source)
+    for profile in profiles:
+        check_identity(profile, model.identity)
     if options.inputs is None:
         specs = fix_input_specs(model, _fill_sizes(model, options, profiles))
     else:
@@ -141,7 +146,12 @@ def prepare_from_profiles(
             name: describe_value(name, batches[0][name], spec)
             for name, spec in read_input_specs(model).items()
         }
-    measured = {name: spec for profile in profiles for name, spec in profile.tensors.items()}
+    measured = {
+        name: spec
+        for profile in profiles
+        if shares_names(profile, model.identity)
+        for name, spec in profile.tensors.items()
+    }
     for profile in profiles:
         _check_sizes(profile, model, specs)
     tensors = {**infer_tensors(model, specs), **measured}
