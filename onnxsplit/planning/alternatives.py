@@ -12,8 +12,10 @@ def find_alternatives(
     solver: Solver,
     table: CutTable,
     chosen: PricedPlacement,
+    *,
     optimum: PricedPlacement,
-    balanced: PricedPlacement | None,
+    split: PricedPlacement | None = None,
+    balanced: PricedPlacement | None = None,
 ) -> tuple[Alternative, ...]:
     """List what else might be done, each set of crossings once.
 
@@ -23,17 +25,22 @@ def find_alternatives(
     table : CutTable
     chosen, optimum : PricedPlacement
         What the plan does, and what is best overall.
-    balanced : PricedPlacement or None
+    split : PricedPlacement, optional
+        The best proper split, if there is one.
+    balanced : PricedPlacement, optional
         The cut that gives both tiers enough work, where the chosen one does not.
 
     Returns
     -------
     tuple of Alternative
-        The optimum, the balanced cut, and the cheapest single-tensor cuts, as far as they differ.
+        The optimum, the best proper split, the balanced cut, and the cheapest single-tensor cuts,
+        as far as they differ.
     """
     listed: list[tuple[str, PricedPlacement]] = []
     if optimum.rank != chosen.rank:
         listed.append(("the optimum over all placements", optimum))
+    if split is not None:
+        listed.append(("the best proper split", split))
     if balanced is not None:
         listed.append(("best cut found that gives both tiers enough work", balanced))
     crossings = chosen.crossings if len(chosen.crossings) == 1 else ()

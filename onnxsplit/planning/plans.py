@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from onnxsplit.errors import InfeasiblePlacementError
+from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.placement import Alternative, Placement, Plan
@@ -12,7 +12,13 @@ from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced
 from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.constraints import Constraints, find_banned, resolve_pins
+from onnxsplit.planning.constraints import (
+    Constraints,
+    check_operators,
+    check_placement,
+    find_banned,
+    resolve_pins,
+)
 from onnxsplit.planning.formulation import formulate
 from onnxsplit.planning.matching import match_profile
 from onnxsplit.planning.optimum import (
@@ -33,7 +39,7 @@ from onnxsplit.planning.wording import (
     name_link_assumptions,
 )
 from onnxsplit.profiles import OperatorGroup, Profile
-from onnxsplit.tiers import Topology
+from onnxsplit.tiers import DEVICE, SERVER, Topology
 
 DEFAULT_LEAST_SHARE = 0.05
 
@@ -87,15 +93,15 @@ def make_plan(
     ProfileMismatchError
         A profile does not fit the model.
     UsageError
-        A constraint names what does not exist.
+        A constraint names what does not exist, a tier has no profile, or the topology is not a
+        device and a server.
     """
     study = _open_study(graph, profiles, topology, objective, constraints or Constraints())
     solver = study.solver
     optimum = find_optimum(solver)
     is_split = optimum.priced.placement.is_proper
-    chosen = find_best_split(solver) if require_split and not is_split else optimum
-    if require_split and is_split:
-        chosen = _restrict(optimum)
+    split = _find_split(solver, optimum, required=require_split)
+    chosen = split if require_split and split is not None else optimum
     notes: list[str] = []
     table = tabulate_cuts(solver)
     balanced = None
@@ -104,14 +110,21 @@ def make_plan(
         if not is_balanced(share, min_share):
             balanced = find_balanced_cut(solver, table, min_share)
             notes.append(explain_small_share(share, min_share))
-            notes.append(explain_next_cut(balanced, min_share))
+            notes.append(explain_next_cut(graph, balanced, min_share))
         if not is_split:
             notes.append(explain_whole(chosen.priced, optimum.priced))
     return _assemble(
         study,
         chosen,
         verdict=optimum.priced.placement.verdict,
-        alternatives=find_alternatives(solver, table, chosen.priced, optimum.priced, balanced),
+        alternatives=find_alternatives(
+            solver,
+            table,
+            chosen.priced,
+            optimum=optimum.priced,
+            split=None if split is None else split.priced,
+            balanced=balanced,
+        ),
         notes=notes,
         reason=explain_split(optimum.priced, price_wholes(solver)) if is_split else "",
     )
@@ -148,19 +161,17 @@ def make_plan_for(
         contradicts the constraints.
     ProfileMismatchError
         A profile does not fit the model.
+    UsageError
+        The placement leaves out an operator or names one that does not exist, or as for
+        `make_plan`.
     """
     constraints = constraints or Constraints()
     study = _open_study(graph, profiles, topology, objective, constraints)
     solver, fitted = study.solver, study.profiles
+    check_operators(graph, topology, placement)
     optimum = find_optimum(solver)
-    pins = resolve_pins(graph, constraints)
-    for name, tier in pins.items():
-        if placement.tier_of[name] != tier:
-            raise InfeasiblePlacementError(
-                f"The placement puts {name!r} on the {placement.tier_of[name]}, but it is pinned to"
-                f" the {tier}; drop one of the two."
-            )
     priced = price_placement(graph, fitted, topology, placement)
+    check_placement(placement, priced.crossings, solver.formulation.pins, constraints)
     fine = {tier: _divide_groups(profile) for tier, profile in fitted.items()}
     fixed = _prepare(graph, fine, topology, Constraints(), pins=placement.tier_of)
     proof = fixed.solve()
@@ -173,7 +184,9 @@ def make_plan_for(
         study,
         chosen,
         verdict=optimum.priced.placement.verdict,
-        alternatives=find_alternatives(solver, tabulate_cuts(solver), priced, optimum.priced, None),
+        alternatives=find_alternatives(
+            solver, tabulate_cuts(solver), priced, optimum=optimum.priced
+        ),
         notes=[explain_override(priced, optimum.priced)],
     )
 
@@ -186,6 +199,14 @@ def _open_study(
     constraints: Constraints,
 ) -> _Study:
     """Fit the profiles to the model and formulate the problem."""
+    if topology.tiers != (DEVICE, SERVER):
+        raise UsageError(
+            f"Plans are made for the tiers {DEVICE} and {SERVER}, not for"
+            f" {', '.join(topology.tiers)}."
+        )
+    for tier in topology.tiers:
+        if tier not in profiles:
+            raise UsageError(f"The {tier} has no profile; give one for each tier.")
     fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
     return _Study(
         solver=_prepare(graph, fitted, topology, constraints),
@@ -215,9 +236,18 @@ def _prepare(
     return Solver(graph=graph, formulation=formulation, price=price)
 
 
-def _restrict(solution: Solution) -> Solution:
-    """Say that an optimum over all placements is the best proper split as well."""
-    return replace(solution, certificate=replace(solution.certificate, restriction="proper splits"))
+def _find_split(solver: Solver, optimum: Solution, *, required: bool) -> Solution | None:
+    """Find the best proper split; None if there is none and none is required."""
+    if optimum.priced.placement.is_proper:
+        # The best of all placements is the best proper split as well.
+        certificate = replace(optimum.certificate, restriction="proper splits")
+        return replace(optimum, certificate=certificate)
+    try:
+        return find_best_split(solver)
+    except InfeasiblePlacementError:
+        if required:
+            raise
+        return None
 
 
 def _divide_groups(profile: Profile) -> Profile:

@@ -113,6 +113,30 @@ def place_cut(graph: OperatorGraph, tensors: tuple[str, ...]) -> Placement:
     )
 
 
+def name_cut(graph: OperatorGraph, placement: Placement) -> tuple[str, ...]:
+    """Name the tensors from which `place_cut` makes a placement.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    placement : Placement
+        The device's operators must be closed under predecessors.
+
+    Returns
+    -------
+    tuple of str
+        One output of every operator that the device runs last: one that crosses, if any does.
+    """
+    tier_of = placement.tier_of
+    ends = []
+    for operator in graph:
+        after = {tier_of[name] for name in graph.successors(operator.name)}
+        if tier_of[operator.name] == DEVICE and DEVICE not in after:
+            crossing = (tensor for tensor in operator.outputs if graph.consumers(tensor))
+            ends.append(next(crossing, operator.outputs[0]))
+    return tuple(ends)
+
+
 def _find_maker(graph: OperatorGraph, tensor: str) -> str:
     """Return the operator that makes a tensor, or say why there is none."""
     maker = graph.producer(tensor)
@@ -123,7 +147,7 @@ def _find_maker(graph: OperatorGraph, tensor: str) -> str:
             f"--cut-at {tensor}: that is a model input, so nothing would run on the device; name a"
             " tensor that an operator makes."
         )
-    if tensor in graph.constant_outputs:
+    if tensor in graph.constant_outputs or tensor in graph.weight_bytes:
         raise UsageError(f"--cut-at {tensor}: that is a constant, which never crosses.")
     made = [name for operator in graph for name in operator.outputs]
     raise UsageError(f"--cut-at {tensor}: no operator makes that tensor. {suggest(tensor, made)}")

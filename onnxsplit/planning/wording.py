@@ -1,13 +1,17 @@
 """Sentences about plans: why not splitting wins, what a cut moves, what an override costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Prediction
 from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.planning.separators import name_cut
 from onnxsplit.tiers import Topology
 from onnxsplit.units import format_duration
 
 _SMALLEST_SHOWN = 0.001
+_FLOAT_NOISE = 1e-9
+_MOST_NAMED = 3
 
 
 def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
@@ -86,28 +90,41 @@ def explain_small_share(server_share: float, least_share: float) -> str:
     return f"This split moves only {format_share(moved)} of the work {where}."
 
 
-def explain_next_cut(balanced: PricedPlacement | None, least_share: float) -> str:
-    """Name the next cut where both tiers hold enough of the work."""
+def explain_next_cut(
+    graph: OperatorGraph, balanced: PricedPlacement | None, least_share: float
+) -> str:
+    """Name the next cut where both tiers hold enough of the work.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    balanced : PricedPlacement or None
+        That cut, if one was found.
+    least_share : float
+    """
     if balanced is None:
         return f"No cut was found where both sides hold at least {format_share(least_share)}."
-    names = ", ".join(crossing.tensor for crossing in balanced.crossings)
+    crossings = _enumerate([crossing.tensor for crossing in balanced.crossings])
+    tensors = name_cut(graph, balanced.placement)
+    advice = f"; --cut-at {','.join(tensors)} takes it" if len(tensors) <= _MOST_NAMED else ""
     return (
         f"The best cut found where both sides hold at least {format_share(least_share)} crosses at"
-        f" {names} and takes {format_duration(balanced.total_seconds)};"
-        f" --cut-at takes it."
+        f" {crossings} and takes {format_duration(balanced.total_seconds)}{advice}."
     )
 
 
 def explain_override(given: PricedPlacement, optimum: PricedPlacement) -> str:
     """Say what a given placement costs against the optimum."""
     lost = given.total_seconds - optimum.total_seconds
-    if lost <= _SMALLEST_SHOWN * optimum.total_seconds:
+    if lost <= _FLOAT_NOISE * optimum.total_seconds:
         return "This placement is as good as the optimum."
-    slower = lost / optimum.total_seconds if optimum.total_seconds else float("inf")
+    percent = ""
+    if optimum.total_seconds:
+        slower = lost / optimum.total_seconds
+        percent = f" ({format_share(slower) if slower >= _SMALLEST_SHOWN else 'under 0.1 %'})"
     return (
-        f"This placement takes {format_duration(lost)} ({format_share(slower)}) longer than the"
-        f" optimum, which is {optimum.placement.verdict} in"
-        f" {format_duration(optimum.total_seconds)}."
+        f"This placement takes {format_duration(lost)}{percent} longer than the optimum,"
+        f" which is {optimum.placement.verdict} in {format_duration(optimum.total_seconds)}."
     )
 
 
@@ -132,3 +149,9 @@ def _divide(prediction: Prediction) -> tuple[float, float]:
     """Return the seconds spent on the link and on computing."""
     work = sum(part.seconds for part in prediction.parts if part.kind == "compute")
     return prediction.total_seconds - work, work
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    """Name a few and count the rest."""
+    rest = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
