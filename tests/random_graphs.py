@@ -6,14 +6,14 @@ fractions, from the sentence that defines latency.
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 
-DECIMAL_RATES = (2e3, 5e3, 1e4, 2e4)
+RATES = (2e3, 3e3, 7e3, 1.1e4, 2e4)
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,13 @@ def draw_graph(rng: random.Random, *, most: int = 8) -> OperatorGraph:
     )
 
 
-def draw_case(rng: random.Random, *, groups: bool = False, most: int = 8) -> Case:
-    """Draw a graph with profiles and a link, in decimals that tie often."""
+def draw_case(
+    rng: random.Random, *, groups: bool = False, most: int = 8, stuck: bool = False
+) -> Case:
+    """Draw a graph with profiles and a link, in figures that tie often."""
     graph = draw_graph(rng, most=most)
+    if stuck:
+        graph = _stick_values(rng, graph)
     scale = rng.choice([1, 2, 3])
     return Case(
         graph=graph,
@@ -83,11 +87,79 @@ def draw_case(rng: random.Random, *, groups: bool = False, most: int = 8) -> Cas
         },
         topology=Topology.pair(
             Link(
-                up_bytes_per_second=rng.choice(DECIMAL_RATES),
-                down_bytes_per_second=rng.choice(DECIMAL_RATES),
+                up_bytes_per_second=rng.choice(RATES),
+                down_bytes_per_second=rng.choice(RATES),
                 round_trip_seconds=rng.choice([0.0, 0.001, 0.02]),
             )
         ),
+    )
+
+
+def tilt(case: Case) -> Case:
+    """Make early operators cheap on the device, late ones on the server, and inputs large.
+
+    Costs and sizes stay decimals. The best cut then mostly lies inside, with several crossings.
+    """
+    count = len(case.graph)
+
+    def scale(tier: str, name: str) -> float:
+        place = case.graph.position(name) + 1
+        return 2 * (place if tier == "device" else count + 1 - place) / (count + 1)
+
+    profiles = {
+        tier: replace(
+            profile,
+            groups=tuple(
+                replace(group, seconds=round(group.seconds * scale(tier, group.operators[0]), 3))
+                for group in profile.groups
+            ),
+        )
+        for tier, profile in case.profiles.items()
+    }
+    large = {
+        name: replace(case.graph.tensors[name], shape=(40 * (place + 3),))
+        for place, name in enumerate(case.graph.inputs)
+    }
+    graph = replace(case.graph, tensors={**case.graph.tensors, **large})
+    return replace(case, graph=graph, profiles=profiles)
+
+
+def roughen(rng: random.Random, case: Case) -> Case:
+    """Replace a case's decimals by floats of many digits and magnitudes, which ticks must round."""
+    profiles = {
+        tier: replace(
+            profile,
+            groups=tuple(
+                replace(
+                    group, seconds=group.seconds * rng.uniform(0.5, 1.5) * 10 ** rng.choice([-3, 0])
+                )
+                for group in profile.groups
+            ),
+        )
+        for tier, profile in case.profiles.items()
+    }
+    (link,) = case.topology.links
+    rough = replace(
+        link,
+        up_bytes_per_second=link.up_bytes_per_second * rng.uniform(0.5, 1.5),
+        down_bytes_per_second=link.down_bytes_per_second * rng.uniform(0.5, 1.5),
+        round_trip_seconds=link.round_trip_seconds * rng.uniform(0.5, 1.5),
+    )
+    return replace(case, profiles=profiles, topology=Topology.pair(rough))
+
+
+def _stick_values(rng: random.Random, graph: OperatorGraph) -> OperatorGraph:
+    """Make some values unable to travel, and add a model output that is a constant."""
+    tensors = {
+        name: replace(spec, dtype=None) if rng.random() < 0.15 else spec
+        for name, spec in graph.tensors.items()
+    }
+    constant = TensorSpec(name="constant", dtype="uint8", shape=(40,))
+    return replace(
+        graph,
+        tensors={**tensors, "constant": constant},
+        outputs=(*graph.outputs, "constant"),
+        constant_outputs=("constant",),
     )
 
 

@@ -1,13 +1,15 @@
 """Capacities in seconds to whole ticks that fit the flow engine's 32-bit integers.
 
 Note on ticks. Let ``U`` be the cost of any feasible cut. No minimum cut holds an arc dearer than
-``U``, so every finite capacity is clamped just above ``U``. If all of them are whole multiples of
-one power of ten that is not finer than ``U / 2^29``, that power is the tick and nothing is rounded:
-decimals that a person wrote stay exact, and so do their ties. Else the tick is ``U / 2^29``.
+``U``, so every finite capacity above it is clamped just above it. If all others are whole multiples
+of one fraction ``1 / L`` that is not finer than ``U / 2^29``, that is the tick and nothing is
+rounded: seconds that a person wrote as decimals, and bytes over a rate, stay exact, and so do their
+ties. Else the tick is ``U / 2^29``.
 """
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ INFINITE_TICKS = 2**30
 BUDGET_TICKS = 2**29
 """How many ticks the bound ``U`` is divided into at most."""
 
-_FINEST_DECIMAL = 15
+_LARGEST_DENOMINATOR = 10**7
 _RELATIVE_NOISE = 1e-12
 
 
@@ -89,23 +91,33 @@ def choose_scale(capacities: Capacities, bound: float) -> TickScale:
     if bound == 0:
         return TickScale(tick=1.0, bound=0.0, ceiling_ticks=1, is_exact=True)
     relevant = capacities[capacities <= bound]
-    decimal = _find_decimal_tick(relevant, bound)
-    if decimal is not None:
-        ceiling = math.ceil(bound / decimal) + 1
-        return TickScale(tick=decimal, bound=bound, ceiling_ticks=ceiling, is_exact=True)
+    common = _find_common_tick(relevant, bound)
+    if common is not None:
+        ceiling = math.ceil(bound / common) + 1
+        return TickScale(tick=common, bound=bound, ceiling_ticks=ceiling, is_exact=True)
     tick = bound / BUDGET_TICKS
     if tick == 0 or not math.isfinite(bound / tick):
         raise CapacityOverflowError("The costs are too small for a float; use larger seconds.")
     return TickScale(tick=tick, bound=bound, ceiling_ticks=BUDGET_TICKS + 1, is_exact=False)
 
 
-def _find_decimal_tick(capacities: Capacities, bound: float) -> float | None:
-    """Return the largest power of ten that divides all capacities, if it is not too fine."""
-    for exponent in range(-9, _FINEST_DECIMAL + 1):
-        scale = 10.0**exponent
-        if bound * scale > BUDGET_TICKS:
+def _find_common_tick(capacities: Capacities, bound: float) -> float | None:
+    """Return the largest fraction that divides all capacities, if it is not too fine.
+
+    A capacity counts as a multiple if it is one up to float noise; each round takes the first that
+    is not, and refines by the denominator of what it lacks.
+    """
+    parts = 1
+    while bound * parts <= BUDGET_TICKS:
+        scaled = capacities * parts
+        whole = np.rint(scaled)
+        apart = np.abs(scaled - whole) > _RELATIVE_NOISE * scaled
+        if not apart.any():
+            common = int(np.gcd.reduce(whole.astype(np.int64), initial=0))
+            return max(common, 1) / parts
+        first = float(scaled[np.argmax(apart)])
+        denominator = Fraction(first).limit_denominator(_LARGEST_DENOMINATOR).denominator
+        if denominator == 1:  # it is no fraction of ours, only close to a whole number
             return None
-        scaled = capacities * scale
-        if np.all(np.abs(scaled - np.rint(scaled)) <= _RELATIVE_NOISE * scaled):
-            return 1 / scale
+        parts *= denominator
     return None

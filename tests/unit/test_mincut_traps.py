@@ -97,15 +97,24 @@ def test_arcs_between_unknown_vertices_are_refused() -> None:
         _problem(3, [(SOURCE, 3, 1.0)])
 
 
-def test_decimal_costs_get_a_decimal_tick_and_no_rounding() -> None:
+def test_costs_that_a_person_wrote_get_a_common_tick_and_no_rounding() -> None:
     scale = choose_scale(np.array([0.001, 0.0125, 2.0, INF]), 3.0)
     assert scale.is_exact
-    assert scale.tick == pytest.approx(1e-4)
-    assert scale.quantise(np.array([0.0125, 9.0, INF])).tolist() == [125, 30001, INFINITE_TICKS]
+    assert scale.tick == pytest.approx(5e-4)
+    assert scale.quantise(np.array([0.0125, 9.0, INF])).tolist() == [25, 6001, INFINITE_TICKS]
+
+
+def test_bytes_over_a_rate_that_is_no_decimal_are_exact_too() -> None:
+    rate = 1.1e6 / 8
+    costs = np.array([100 / rate, 200 / rate, 0.0005, 0.003])
+    scale = choose_scale(costs, 0.01)
+    assert scale.is_exact
+    one, two, *_ = scale.quantise(costs).tolist()
+    assert two == 2 * one
 
 
 def test_other_costs_are_rounded_to_a_fraction_of_the_bound() -> None:
-    scale = choose_scale(np.array([1 / 3, 0.7]), 1.0)
+    scale = choose_scale(np.array([0.123456789123, np.pi / 10]), 1.0)
     assert not scale.is_exact
     assert scale.tick == 1.0 / BUDGET_TICKS
 
