@@ -52,6 +52,44 @@ class OperatorGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryCost:
+    """What a cut at a tensor adds on one tier, beyond the operators and the link.
+
+    Parameters
+    ----------
+    send_seconds : float
+        Added on the tier that makes the tensor: a layout turned back, a fusion lost.
+    receive_seconds : float
+        Added on the tier that takes it in. Both are finite and not negative.
+
+    Raises
+    ------
+    ProfileError
+        A time is negative or not finite.
+    """
+
+    send_seconds: float = 0.0
+    receive_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible times."""
+        for name in ("send_seconds", "receive_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ProfileError(
+                    f"A boundary has {name} = {getattr(self, name)!r};"
+                    " it must be finite and not negative."
+                )
+
+    def scale(self, speed: float) -> Self:
+        """Return the cost on a machine ``speed`` times as fast."""
+        return replace(
+            self,
+            send_seconds=self.send_seconds / speed,
+            receive_seconds=self.receive_seconds / speed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What a model's operators cost on one tier.
 
@@ -65,6 +103,10 @@ class Profile:
         A partition of the non-constant operators.
     tensors : mapping of str to TensorSpec
         Real sizes met while measuring.
+    run_seconds : float
+        What any run on this tier takes besides its operators, however few they are.
+    boundaries : mapping of str to BoundaryCost
+        Tensor to what a cut there adds; a tensor that is not listed adds nothing known.
     environment : mapping
         Where it was measured: runtime, provider, threads, CPU.
     evidence : str
@@ -77,20 +119,27 @@ class Profile:
     Raises
     ------
     ProfileError
-        An operator stands in two groups.
+        An operator stands in two groups, or ``run_seconds`` is negative or not finite.
     """
 
     tier: str
     groups: tuple[OperatorGroup, ...]
     model: ModelIdentity = field(default_factory=ModelIdentity)
     tensors: Mapping[str, TensorSpec] = field(default_factory=dict)
+    run_seconds: float = 0.0
+    boundaries: Mapping[str, BoundaryCost] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     evidence: Evidence = "measured"
     assumptions: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse an operator that would be counted twice."""
+        """Refuse an operator that would be counted twice, and an impossible time."""
+        if not 0 <= self.run_seconds < math.inf:
+            raise ProfileError(
+                f"The profile has run_seconds = {self.run_seconds!r};"
+                " it must be finite and not negative."
+            )
         seen: set[str] = set()
         for group in self.groups:
             for name in group.operators:
@@ -102,8 +151,8 @@ class Profile:
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of the whole model, one operator group after the other."""
-        return math.fsum(group.seconds for group in self.groups)
+        """Seconds of the whole model: one run, one operator group after the other."""
+        return math.fsum([self.run_seconds, *(group.seconds for group in self.groups)])
 
     def scale(self, speed: float) -> Self:
         """Return the profile of an imagined machine ``speed`` times as fast.
@@ -137,6 +186,8 @@ class Profile:
         return replace(
             self,
             groups=groups,
+            run_seconds=self.run_seconds / speed,
+            boundaries={name: cost.scale(speed) for name, cost in self.boundaries.items()},
             evidence="scaled",
             assumptions=(*self.assumptions, assumption),
             extra={**self.extra, "speed": speed},
@@ -151,11 +202,17 @@ class Profile:
             "evidence": self.evidence,
             "groups": [_group_to_json(group) for group in self.groups],
             "tensors": {
-                name: {"dtype": spec.dtype, "shape": _list_or_none(spec.shape)}
+                name: {
+                    "dtype": spec.dtype,
+                    "shape": _list_or_none(spec.shape),
+                    **_boundary_to_json(self.boundaries.get(name)),
+                }
                 for name, spec in self.tensors.items()
             },
             "environment": dict(self.environment),
         }
+        if self.run_seconds:
+            document["run_seconds"] = self.run_seconds
         if self.assumptions:
             document["assumptions"] = list(self.assumptions)
         return {**document, **self.extra}
@@ -184,9 +241,11 @@ class Profile:
             "evidence",
             "groups",
             "tensors",
+            "run_seconds",
             "environment",
             "assumptions",
         }
+        tensors = _read(document, "tensors", Mapping, default={})
         return cls(
             tier=_read(document, "tier", str),
             model=ModelIdentity(
@@ -194,9 +253,12 @@ class Profile:
                 structure=_read(model, "structure", str | None, default=None),
             ),
             groups=tuple(_group_from_json(entry) for entry in _read(document, "groups", list)),
-            tensors={
-                name: _spec_from_json(name, entry)
-                for name, entry in _read(document, "tensors", Mapping, default={}).items()
+            tensors={name: _spec_from_json(name, entry) for name, entry in tensors.items()},
+            run_seconds=float(_read(document, "run_seconds", int | float, default=0.0)),
+            boundaries={
+                name: _boundary_from_json(entry)
+                for name, entry in tensors.items()
+                if _BOUNDARY_KEYS & entry.keys()
             },
             environment=dict(_read(document, "environment", Mapping, default={})),
             evidence=_evidence(_read(document, "evidence", str, default="measured")),
@@ -266,6 +328,23 @@ def _spec_from_json(name: str, entry: Any) -> TensorSpec:  # noqa: ANN401 - JSON
     ):
         raise ProfileError(f"The profile's tensor {name!r} has the shape {shape!r}; dims are >= 0.")
     return TensorSpec(name=name, dtype=dtype, shape=dims)
+
+
+_BOUNDARY_KEYS = frozenset({"send_seconds", "receive_seconds"})
+
+
+def _boundary_to_json(cost: BoundaryCost | None) -> dict[str, float]:
+    """Write what a cut at a tensor adds, where that is known."""
+    if cost is None:
+        return {}
+    return {"send_seconds": cost.send_seconds, "receive_seconds": cost.receive_seconds}
+
+
+def _boundary_from_json(entry: Mapping[str, Any]) -> BoundaryCost:
+    """Read what a cut at a tensor adds."""
+    return BoundaryCost(
+        **{key: float(_read(entry, key, int | float, default=0.0)) for key in _BOUNDARY_KEYS}
+    )
 
 
 def _list_or_none(shape: Sequence[Any] | None) -> list[Any] | None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from onnxsplit.errors import ProfileError
-from onnxsplit.profiles import OperatorGroup, Profile
+from onnxsplit.profiles import BoundaryCost, OperatorGroup, Profile
 
 HAND_MADE: dict[str, Any] = {
     "schema": "onnxsplit.profile/1",
@@ -34,6 +34,21 @@ def test_unknown_keys_survive_reading_and_writing() -> None:
     assert written["groups"][0]["mood"] == "good"
     assert written["groups"][0]["backward_seconds"] == 2.0
     assert Profile.from_json(json.loads(json.dumps(written))).to_json() == written
+
+
+def test_costs_of_runs_and_boundaries_are_kept_and_scaled() -> None:
+    document = {
+        **HAND_MADE,
+        "run_seconds": 0.0002,
+        "tensors": {"t": {"dtype": "float32", "shape": [2], "send_seconds": 0.001}},
+    }
+    profile = Profile.from_json(document)
+    assert profile.total_seconds == pytest.approx(0.0014)
+    assert profile.boundaries["t"] == BoundaryCost(send_seconds=0.001, receive_seconds=0.0)
+    assert Profile.from_json(profile.to_json()) == profile
+    slower = profile.scale(0.5)
+    assert slower.run_seconds == 0.0004
+    assert slower.boundaries["t"].send_seconds == 0.002
 
 
 @pytest.mark.parametrize(
