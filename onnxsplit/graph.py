@@ -24,6 +24,9 @@ ITEM_BYTES: Mapping[str, float] = {
 }
 """Bytes of one element, by ONNX's own dtype names in lower case (``float`` is ``float32``)."""
 
+FLOATING: frozenset[str] = frozenset({"float16", "bfloat16", "float32", "float64"})
+"""Element types that gradients have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIdentity:
@@ -150,6 +153,8 @@ class OperatorGraph:
         Model outputs made of constants alone (initializers among them).
     weight_bytes : mapping of str to int
         Size of every initializer that a live operator depends on.
+    weight_dtypes : mapping of str to str
+        Element type of these initializers, where it is known.
 
     Raises
     ------
@@ -166,6 +171,7 @@ class OperatorGraph:
     dead_operators: tuple[str, ...] = ()
     constant_outputs: tuple[str, ...] = ()
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+    weight_dtypes: Mapping[str, str] = field(default_factory=dict)
     _position: dict[str, int] = field(init=False, repr=False, compare=False)
     _producer: dict[str, str] = field(init=False, repr=False, compare=False)
     _consumers: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)

@@ -10,7 +10,26 @@ from onnxsplit.tiers import Evidence, Topology
 
 PLAN_SCHEMA = "onnxsplit.plan/1"
 
-PartKind = Literal["compute", "upload", "download", "round_trip"]
+PartKind = Literal[
+    "compute",
+    "boundary",
+    "upload",
+    "download",
+    "round_trip",
+    "model_download",
+    "model_upload",
+    "device_forward",
+    "activation_upload",
+    "server",
+    "gradient_download",
+    "device_backward",
+    "label_transfer",
+]
+
+WORK_KINDS: frozenset[PartKind] = frozenset(
+    {"compute", "boundary", "device_forward", "server", "device_backward"}
+)
+"""Parts that a tier spends; all others are spent on a link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +97,9 @@ class Crossing:
     dtype : str
     shape : tuple of int
     size_bytes : int
+        On the link.
+    wire : str or None
+        How it travels, where that is not as it stands in memory.
     """
 
     tensor: str
@@ -86,6 +108,7 @@ class Crossing:
     dtype: str
     shape: tuple[int, ...]
     size_bytes: int
+    wire: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the crossing as the plan holds it."""
@@ -96,6 +119,7 @@ class Crossing:
             "dtype": self.dtype,
             "shape": list(self.shape),
             "bytes": self.size_bytes,
+            **({} if self.wire is None else {"wire": self.wire}),
         }
 
 
@@ -106,7 +130,10 @@ class CostPart:
     Parameters
     ----------
     kind : str
-        ``compute``, ``upload``, ``download`` or ``round_trip``.
+        For inference ``compute``, ``boundary`` (what the cut itself adds on a tier), ``upload``,
+        ``download`` or ``round_trip``; for training ``model_download``, ``model_upload``,
+        ``device_forward``, ``activation_upload``, ``server``, ``gradient_download``,
+        ``device_backward``, ``label_transfer`` or ``round_trip``.
     where : str
         A tier, or a link as ``device->server``.
     seconds : float
@@ -120,7 +147,7 @@ class CostPart:
 
     def to_json(self) -> dict[str, Any]:
         """Return the part as the plan holds it."""
-        place = "tier" if self.kind == "compute" else "link"
+        place = "tier" if self.kind in WORK_KINDS else "link"
         return {
             "kind": self.kind,
             place: self.where,
@@ -137,15 +164,20 @@ class Prediction:
     ----------
     total_seconds : float
     parts : tuple of CostPart
+    total_joules : float or None
+        Where energy counts.
     """
 
     total_seconds: float
     parts: tuple[CostPart, ...]
+    total_joules: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction as the plan holds it."""
+        energy = {} if self.total_joules is None else {"total_joules": self.total_joules}
         return {
             "total_seconds": self.total_seconds,
+            **energy,
             "parts": [part.to_json() for part in self.parts],
         }
 
@@ -159,9 +191,12 @@ class Certificate:
     cut_ticks, flow_ticks : int
         Equal: by weak duality no cut is smaller than a flow.
     tick_seconds : float
-        Seconds that one tick stands for.
+        Seconds that one tick stands for; joules where the objective is energy.
     rounding_bound_seconds : float
-        How far the true optimum may lie below, because costs were rounded to ticks.
+        How far the true optimum may lie below, because costs were rounded to ticks; in joules
+        where the objective is energy.
+    always_seconds : float
+        What every placement costs whatever it is, and so no part of the cut.
     scope : str
         The graph that was certified; ``original`` is the operator graph itself.
     restriction : str
@@ -172,6 +207,7 @@ class Certificate:
     flow_ticks: int
     tick_seconds: float
     rounding_bound_seconds: float
+    always_seconds: float = 0.0
     scope: str = "original"
     restriction: str = ""
 
@@ -182,6 +218,7 @@ class Certificate:
             "flow_ticks": self.flow_ticks,
             "tick_seconds": self.tick_seconds,
             "rounding_bound_seconds": self.rounding_bound_seconds,
+            "always_seconds": self.always_seconds,
             "scope": self.scope,
             "restriction": self.restriction,
         }
@@ -215,7 +252,13 @@ class Alternative:
                 tier: len(self.placement.operators(tier)) for tier in self.placement.tiers
             },
             "compute_seconds": {
-                part.where: part.seconds for part in self.prediction.parts if part.kind == "compute"
+                tier: sum(
+                    part.seconds
+                    for part in self.prediction.parts
+                    if part.kind in WORK_KINDS and part.where == tier
+                )
+                for tier in self.placement.tiers
+                if self.placement.operators(tier)
             },
             "crossings": [crossing.to_json() for crossing in self.crossings],
         }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
+from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 
@@ -21,6 +22,11 @@ class Case:
     graph: OperatorGraph
     profiles: Mapping[str, Profile]
     topology: Topology
+
+    @property
+    def question(self) -> Question:
+        """The case as the planner takes it."""
+        return pose_question(self.graph, self.profiles, self.topology)
 
 
 @dataclass(frozen=True, order=True)

@@ -2,7 +2,7 @@
 
 from onnxsplit.mincut.certificate import TickCertificate, certify
 from onnxsplit.mincut.minimum import MinimumCut, solve_minimum_cut, solve_prepared
-from onnxsplit.mincut.problem import SINK, SOURCE, CutProblem, ProblemBuilder
+from onnxsplit.mincut.problem import SINK, SOURCE, CutProblem, LinearProblem, ProblemBuilder
 from onnxsplit.mincut.structure import ArcStructure
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "SOURCE",
     "ArcStructure",
     "CutProblem",
+    "LinearProblem",
     "MinimumCut",
     "ProblemBuilder",
     "TickCertificate",

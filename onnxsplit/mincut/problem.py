@@ -61,56 +61,108 @@ def check_capacities(capacities: Capacities) -> None:
         raise InternalError("A capacity is negative or not a number.")
 
 
-@dataclass(slots=True, kw_only=True)
-class ProblemBuilder:
-    """Collects vertices and arcs; every arc has a capacity and its tie-break costs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearProblem:
+    """A cut problem whose capacities are linear in a few parameters, such as 1 / bandwidth.
 
     Parameters
     ----------
+    vertex_count : int
+    tails, heads : ndarray of int64, shape (arcs,)
+    coefficients : ndarray of float64, shape (arcs, parameters)
+        The first parameter is always 1; ``inf`` in the first column marks an arc that may never
+        be cut.
+    tie_breaks : tuple of ndarray of float64, shape (arcs,)
+        Costs to choose among minimum cuts by, in falling order of importance.
+    """
+
+    vertex_count: int
+    tails: Vertices
+    heads: Vertices
+    coefficients: npt.NDArray[np.float64]
+    tie_breaks: tuple[Capacities, ...] = ()
+
+    def at(self, parameters: npt.NDArray[np.float64]) -> CutProblem:
+        """Return the problem at some values of the parameters; O(arcs x parameters).
+
+        Parameters
+        ----------
+        parameters : ndarray of float64, shape (parameters,)
+            Finite; the first is 1.
+        """
+        return CutProblem(
+            vertex_count=self.vertex_count,
+            tails=self.tails,
+            heads=self.heads,
+            capacities=self.coefficients @ parameters,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class ProblemBuilder:
+    """Collects vertices and arcs; every arc has linear costs and its tie-break costs.
+
+    Parameters
+    ----------
+    parameters : int
+        How many parameters the capacities are linear in; the first is the constant 1.
     tie_break_levels : int
         How many tie-break costs each arc carries.
     """
 
+    parameters: int = 1
     tie_break_levels: int = 0
     vertex_count: int = 2
     _tails: list[int] = field(default_factory=list)
     _heads: list[int] = field(default_factory=list)
-    _capacities: list[float] = field(default_factory=list)
+    _rows: list[npt.NDArray[np.float64]] = field(default_factory=list)
     _tie_breaks: list[Sequence[int]] = field(default_factory=list)
 
-    def add_vertex(self) -> int:
-        """Add a vertex and return its number."""
-        self.vertex_count += 1
-        return self.vertex_count - 1
+    def add_vertices(self, count: int = 1) -> int:
+        """Add vertices and return the number of the first."""
+        self.vertex_count += count
+        return self.vertex_count - count
 
-    def add_arc(self, tail: int, head: int, capacity: float, tie_break: Sequence[int] = ()) -> int:
+    def add_arc(
+        self,
+        tail: int,
+        head: int,
+        costs: npt.NDArray[np.float64] | None = None,
+        tie_break: Sequence[int] = (),
+    ) -> int:
         """Add an arc and return its place among the problem's arcs.
 
         Parameters
         ----------
         tail, head : int
-        capacity : float
-            ``inf`` for an arc that may never be cut.
+        costs : ndarray of float64, shape (parameters,), optional
+            What cutting it costs, by parameter; an arc without costs may never be cut.
         tie_break : sequence of int
             One cost for each level, or empty for zeros.
         """
         self._tails.append(tail)
         self._heads.append(head)
-        self._capacities.append(capacity)
+        self._rows.append(self._never if costs is None else costs)
         self._tie_breaks.append(tie_break or (0,) * self.tie_break_levels)
         return len(self._tails) - 1
 
-    def build(self) -> CutProblem:
+    def build(self) -> LinearProblem:
         """Return the problem with the arcs in the order in which they were added."""
-        return CutProblem(
+        arcs = len(self._tails)
+        table = np.array(self._tie_breaks, dtype=np.float64).reshape(arcs, self.tie_break_levels)
+        return LinearProblem(
             vertex_count=self.vertex_count,
             tails=np.array(self._tails, dtype=np.int64),
             heads=np.array(self._heads, dtype=np.int64),
-            capacities=np.array(self._capacities, dtype=np.float64),
+            coefficients=np.array(self._rows, dtype=np.float64).reshape(arcs, self.parameters),
+            tie_breaks=tuple(
+                np.ascontiguousarray(table[:, level]) for level in range(self.tie_break_levels)
+            ),
         )
 
-    def build_tie_breaks(self) -> tuple[Capacities, ...]:
-        """Return one array of costs for each level, in the order of the arcs."""
-        table = np.array(self._tie_breaks, dtype=np.float64)
-        table = table.reshape(len(self._tails), self.tie_break_levels)
-        return tuple(np.ascontiguousarray(table[:, level]) for level in range(table.shape[1]))
+    @property
+    def _never(self) -> npt.NDArray[np.float64]:
+        """The costs of an arc that may never be cut."""
+        never = np.zeros(self.parameters)
+        never[0] = np.inf
+        return never

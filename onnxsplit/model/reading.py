@@ -35,6 +35,7 @@ def read_graph(model: LoadedModel, tensors: Mapping[str, TensorSpec]) -> Operato
     placed = [i for i in index.order if i in index.live and i not in index.constant]
     operators = tuple(_read_operator(index, i) for i in placed)
     constant_outputs = tuple(name for name in index.outputs if index.is_constant(name))
+    weights = sorted({name for operator in operators for name in operator.weights})
     values = [
         *index.feeds,
         *(name for operator in operators for name in operator.outputs),
@@ -51,7 +52,10 @@ def read_graph(model: LoadedModel, tensors: Mapping[str, TensorSpec]) -> Operato
             node.name for i, node in enumerate(index.nodes) if i not in index.live
         ),
         constant_outputs=constant_outputs,
-        weight_bytes=_weigh(index, operators),
+        weight_bytes={name: measure_initializer(index, name) for name in weights},
+        weight_dtypes={
+            name: dtype for name in weights if (dtype := _find_dtype(index, name)) is not None
+        },
     )
 
 
@@ -72,10 +76,11 @@ def _read_operator(index: ModelIndex, position: int) -> Operator:
     )
 
 
-def _weigh(index: ModelIndex, operators: tuple[Operator, ...]) -> dict[str, int]:
-    """Return the bytes of every initializer that a live operator depends on."""
-    names = sorted({name for operator in operators for name in operator.weights})
-    return {name: measure_initializer(index, name) for name in names}
+def _find_dtype(index: ModelIndex, name: str) -> str | None:
+    """Return an initializer's element type."""
+    if name in index.initializers:
+        return DTYPE_NAMES.get(index.initializers[name].data_type)
+    return DTYPE_NAMES.get(index.sparse_initializers[name].values.data_type)
 
 
 def measure_initializer(index: ModelIndex, name: str) -> int:

@@ -10,7 +10,7 @@ _NEXT_CUTS = 3
 
 def find_alternatives(
     solver: Solver,
-    table: CutTable,
+    table: CutTable | None,
     chosen: PricedPlacement,
     *,
     optimum: PricedPlacement,
@@ -22,7 +22,8 @@ def find_alternatives(
     Parameters
     ----------
     solver : Solver
-    table : CutTable
+    table : CutTable or None
+        None for a chain of more than two tiers.
     chosen, optimum : PricedPlacement
         What the plan does, and what is best overall.
     split : PricedPlacement, optional
@@ -45,7 +46,7 @@ def find_alternatives(
         listed.append(("best cut found that gives both tiers enough work", balanced))
     crossings = chosen.crossings if len(chosen.crossings) == 1 else ()
     taken = {crossing.tensor for crossing in crossings}
-    for cut in table.cuts:
+    for cut in table.cuts if table else ():
         if cut.tensor not in taken:
             taken.add(cut.tensor)
             priced = solver.price(cut.place(solver.graph))

@@ -34,8 +34,8 @@ class _Point:
 
     @property
     def seconds(self) -> float:
-        """Predicted seconds."""
-        return self.priced.total_seconds
+        """What the objective minimises: seconds, unless it is energy."""
+        return self.priced.value
 
 
 def is_balanced(server_share: float, least_share: float) -> bool:
@@ -114,12 +114,8 @@ def _walk_hull(solver: Solver, least_share: float) -> Iterator[_Point]:
 def _touch(solver: Solver, slope: float) -> _Point:
     """Find the placement that a line of this slope, in seconds per share, touches from below."""
     weights = weigh_cells(solver.formulation.coarse, solver.formulation.tiers[-1])
-    return _locate(
-        solver,
-        solver.solve_biased(
-            extra_device=weights * max(0.0, slope), extra_server=weights * max(0.0, -slope)
-        ),
-    )
+    extra = np.stack((weights * max(0.0, slope), weights * max(0.0, -slope)), axis=1)
+    return _locate(solver, solver.solve_biased(extra))
 
 
 def _locate(solver: Solver, priced: PricedPlacement) -> _Point:

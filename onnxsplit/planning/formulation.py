@@ -1,130 +1,152 @@
-"""Inference latency as a minimum-cut problem.
+"""Charges as a minimum-cut problem.
 
-Source side is the device, sink side the server. Sources: the auxiliary vertex per tensor follows
-Hu et al., "Dynamic Adaptive DNN Surgery for Inference Acceleration on the Edge" (INFOCOM 2019), the
-cut itself arXiv 2507.01041; both are rebuilt here from their ideas and corrected where brute force
-showed a difference (nothing comes back, one charge per tensor, one round trip, downloads).
+Source side is the first tier, sink side the last. Vertex ``(v, l)`` is on the source side exactly
+if ``v`` runs on tier ``l`` or before it; with two tiers there is one vertex for each ``v``.
 
-* ``source -> v``: seconds on the server, plus the download of the outputs that ``v`` makes.
-* ``v -> sink``: seconds on the device.
-* ``p -> a_t``: upload of tensor ``t``; ``a_t -> c`` infinite for every consumer, so that a tensor
-  pays once. A single consumer needs no auxiliary vertex. Model inputs start at the source.
-* ``c -> p`` infinite: what the server makes does not come back before the outputs.
-* ``source -> z``: the round trip; ``z -> v`` infinite for every ``v`` that may run on the server.
+* ``(v, l) -> (v, l-1)``: what ``v`` costs on tier ``l``; ``(v, -1)`` is the sink and ``(v, k-1)``
+  the source. ``(v, l-1) -> (v, l)`` infinite.
+* ``(p, l) -> a_t``: tensor ``t`` on link ``l``; ``a_t -> (c, l)`` infinite for every reader, so
+  that a tensor pays once. A single reader needs no auxiliary vertex. Model inputs start at the
+  source; outputs that are wanted on the last tier are read by the sink.
+* ``(c, l) -> (p, l)`` infinite: nothing comes back before the outputs.
+* ``(c, l) -> d_t`` infinite, ``d_t -> sink``: an input that lives on the last tier, on link ``l``.
+* ``source -> z_l``, ``z_l -> (v, l)`` infinite: what anything behind link ``l`` costs.
+* ``(v, l) -> y_l`` infinite, ``y_l -> sink``: what anything before link ``l`` costs.
+* ``p -> h_t``: the gradient of ``t`` on its way back; ``h_t -> c`` infinite for the readers that
+  send one. ``v -> w`` infinite, ``w -> sink``: parameters that several vertices share.
+
+Each construction is held against brute force; those for several tiers are exact for relay chains.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.mincut import SINK, SOURCE, ArcStructure, ProblemBuilder
+from onnxsplit.mincut import SINK, SOURCE, ArcStructure, LinearProblem, ProblemBuilder
 from onnxsplit.placement import Placement
+from onnxsplit.planning.charges import Charges, Floats, TensorCharge, read_parameters
 from onnxsplit.planning.coarsening import CoarseGraph
-from onnxsplit.tiers import Link, Topology
+from onnxsplit.tiers import Topology
 
-_FIRST_CELL = 2
-_NO_TIE = (0, 0)
+_FIRST = 2
+_TIE_LEVELS = 2
+
+Bar = tuple[int, int]
+"""A cell and the place of a tier on which it must not run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formulation:
-    """A cut problem whose pins and bonuses can be changed without building it anew.
+    """A cut problem whose links, pins and bonuses can be changed without building it anew.
 
     Parameters
     ----------
     coarse : CoarseGraph
-    tiers : tuple of str
-        Device and server.
+    topology : Topology
+    charges : Charges
+    problem : LinearProblem
+        Capacities are linear in the parameters of the topology.
     structure : ArcStructure
     capacities : ndarray of float64, shape (arcs,)
-        In seconds.
-    tie_breaks : tuple of ndarray of float64, shape (arcs,)
-        Crossings, then crossing bytes.
-    server_arcs, device_arcs : ndarray of int64, shape (cells,)
-        Place of ``source -> v`` and ``v -> sink``.
+        At this topology.
+    tier_arcs : ndarray of int64, shape (cells, tiers)
+        The arc that charges each cell on each tier.
     pins : mapping of str to str
         Operator to tier.
     banned : frozenset of str
         Values that may not cross.
-    link : Link
-        Between the two.
     """
 
     coarse: CoarseGraph
-    tiers: tuple[str, ...]
+    topology: Topology
+    charges: Charges
+    problem: LinearProblem
     structure: ArcStructure
-    capacities: npt.NDArray[np.float64]
-    tie_breaks: tuple[npt.NDArray[np.float64], ...]
-    server_arcs: npt.NDArray[np.int64]
-    device_arcs: npt.NDArray[np.int64]
+    capacities: Floats
+    tier_arcs: npt.NDArray[np.int64]
     pins: Mapping[str, str]
     banned: frozenset[str]
-    link: Link
 
-    def pin(
-        self,
-        *,
-        device: Iterable[int] = (),
-        server: Iterable[int] = (),
-        extra_device: npt.NDArray[np.float64] | None = None,
-        extra_server: npt.NDArray[np.float64] | None = None,
-    ) -> npt.NDArray[np.float64]:
-        """Return capacities with cells pinned and costs added.
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The chain's tiers."""
+        return self.topology.tiers
+
+    @property
+    def tie_breaks(self) -> tuple[Floats, ...]:
+        """Crossings, then crossing bytes."""
+        return self.problem.tie_breaks
+
+    @property
+    def always(self) -> float:
+        """What every placement costs, whatever it is; no part of the cut."""
+        return float(self.charges.always @ read_parameters(self.topology))
+
+    def move_to(self, topology: Topology) -> Self:
+        """Return the same problem over other links between the same tiers; O(arcs)."""
+        capacities = self.problem.coefficients @ read_parameters(topology)
+        return replace(self, topology=topology, capacities=capacities)
+
+    def bar(self, bars: Iterable[Bar]) -> Floats:
+        """Return the capacities when cells must not run on tiers.
 
         Parameters
         ----------
-        device, server : iterable of int
-            Cells that must run there.
-        extra_device, extra_server : ndarray of float64, shape (cells,)
-            Seconds added to each cell's cost on that tier.
+        bars : iterable of (int, int)
+            Cell and place of the tier.
         """
         capacities = self.capacities.copy()
-        if extra_device is not None:
-            capacities[self.device_arcs] += extra_device
-        if extra_server is not None:
-            capacities[self.server_arcs] += extra_server
-        capacities[self.server_arcs[list(device)]] = math.inf
-        capacities[self.device_arcs[list(server)]] = math.inf
+        arcs = [self.tier_arcs[cell, tier] for cell, tier in bars]
+        capacities[arcs] = np.inf
         return capacities
+
+    def list_bars(self, cells: Iterable[int], tier: int) -> list[Bar]:
+        """Return the bars that leave cells just one tier."""
+        others = [place for place in range(len(self.tiers)) if place != tier]
+        return [(cell, place) for cell in cells for place in others]
+
+    def read_tiers(self, source_side: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return the place of each cell's tier in a cut, shape (cells,)."""
+        layers = len(self.tiers) - 1
+        cells = len(self.coarse.cells)
+        sides = source_side[_FIRST : _FIRST + cells * layers].reshape(cells, layers)
+        return np.asarray(layers - np.count_nonzero(sides, axis=1), dtype=np.int64)
 
     def read_placement(self, source_side: npt.NDArray[np.bool_], graph: OperatorGraph) -> Placement:
         """Return the placement that a cut stands for, in graph order."""
-        device, server = self.tiers
+        places = self.read_tiers(source_side).tolist()
         cell_of = self.coarse.cell_of
-        on_device = source_side[_FIRST_CELL : _FIRST_CELL + len(self.coarse.cells)].tolist()
         return Placement(
             tiers=self.tiers,
             tier_of={
-                operator.name: device if on_device[cell_of[operator.name]] else server
-                for operator in graph
+                operator.name: self.tiers[places[cell_of[operator.name]]] for operator in graph
             },
         )
 
 
 def formulate(
-    graph: OperatorGraph,
+    charges: Charges,
     coarse: CoarseGraph,
     topology: Topology,
     *,
     pins: Mapping[str, str],
     banned: frozenset[str],
 ) -> Formulation:
-    """Build the cut problem of inference latency.
+    """Build the cut problem of some charges.
 
     Parameters
     ----------
-    graph : OperatorGraph
+    charges : Charges
     coarse : CoarseGraph
     topology : Topology
-        A device and a server.
     pins : mapping of str to str
         Operator to tier.
     banned : frozenset of str
-        Values that may not cross.
+        Values that may not cross; their charges are infinite already.
 
     Returns
     -------
@@ -132,85 +154,150 @@ def formulate(
 
     Notes
     -----
-    O(n + m). Assumes that intermediate results never travel back, that inputs and outputs live on
-    the device, and that transfers of one run share the link one after the other.
+    O((n + m) k) for k tiers.
     """
-    (device, server, link), *_ = topology.hops
-    builder = ProblemBuilder(tie_break_levels=len(_NO_TIE))
-    for _ in coarse.cells:
-        builder.add_vertex()
-    downloads = _sum_downloads(graph, coarse, link.down_bytes_per_second)
-    pinned_device = {coarse.cell_of[name] for name, tier in pins.items() if tier == device}
-    pinned_server = {coarse.cell_of[name] for name, tier in pins.items() if tier == server}
-    server_arcs: list[int] = []
-    device_arcs: list[int] = []
-    for place, cell in enumerate(coarse.cells):
-        on_server = cell.seconds[server] + downloads[place]
-        on_device = cell.seconds[device]
-        on_server = math.inf if place in pinned_device else on_server
-        on_device = math.inf if place in pinned_server else on_device
-        server_arcs.append(builder.add_arc(SOURCE, _FIRST_CELL + place, on_server))
-        device_arcs.append(builder.add_arc(_FIRST_CELL + place, SINK, on_device))
-        for before in sorted(coarse.predecessors[place]):
-            builder.add_arc(_FIRST_CELL + place, _FIRST_CELL + before, math.inf)
-    _add_tensors(builder, graph, coarse, link.up_bytes_per_second, banned)
-    if link.round_trip_seconds:
-        message = builder.add_vertex()
-        builder.add_arc(SOURCE, message, link.round_trip_seconds)
-        for place in range(len(coarse.cells)):
-            if place not in pinned_device:
-                builder.add_arc(message, _FIRST_CELL + place, math.inf)
-    problem = builder.build()
+    allowed = _allow_tiers(charges, coarse, topology, pins)
+    network = _Network(
+        charges=charges,
+        builder=ProblemBuilder(parameters=charges.columns, tie_break_levels=_TIE_LEVELS),
+    )
+    tier_arcs = network.add_vertices(allowed)
+    network.add_order()
+    for tensor in charges.tensors:
+        network.add_tensor(tensor)
+    network.add_trips(allowed)
+    network.add_groups()
+    problem = network.builder.build()
+    parameters = read_parameters(topology)
     return Formulation(
         coarse=coarse,
-        tiers=topology.tiers,
-        structure=ArcStructure.of(problem),
-        capacities=problem.capacities,
-        tie_breaks=builder.build_tie_breaks(),
-        server_arcs=np.array(server_arcs, dtype=np.int64),
-        device_arcs=np.array(device_arcs, dtype=np.int64),
+        topology=topology,
+        charges=charges,
+        problem=problem,
+        structure=ArcStructure.of(problem.at(parameters)),
+        capacities=problem.coefficients @ parameters,
+        tier_arcs=tier_arcs[: len(coarse.cells)],
         pins=pins,
         banned=banned,
-        link=link,
     )
 
 
-def _sum_downloads(graph: OperatorGraph, coarse: CoarseGraph, rate: float) -> list[float]:
-    """Return the seconds that downloading each cell's model outputs takes."""
-    size_bytes = [0.0] * len(coarse.cells)
-    for tensor in graph.outputs:
-        maker = graph.producer(tensor)
-        if maker is not None:
-            # An output that can't travel keeps its operator on the device.
-            size = graph.tensors[tensor].size_bytes
-            size_bytes[coarse.cell_of[maker]] += math.inf if size is None else size
-    return [math.inf if math.isinf(size) else size / rate for size in size_bytes]
+def _allow_tiers(
+    charges: Charges, coarse: CoarseGraph, topology: Topology, pins: Mapping[str, str]
+) -> npt.NDArray[np.bool_]:
+    """Return which vertex may run on which tier, shape (vertices, tiers)."""
+    allowed: npt.NDArray[np.bool_] = np.array(np.isfinite(charges.vertices).all(axis=2))
+    for name, tier in pins.items():
+        place = topology.tiers.index(tier)
+        cell = coarse.cell_of[name]
+        allowed[cell, :place] = False
+        allowed[cell, place + 1 :] = False
+    return allowed
 
 
-def _add_tensors(
-    builder: ProblemBuilder,
-    graph: OperatorGraph,
-    coarse: CoarseGraph,
-    rate: float,
-    banned: frozenset[str],
-) -> None:
-    """Charge every value that may cross, once."""
-    values = (*graph.inputs, *(tensor for operator in graph for tensor in operator.outputs))
-    for tensor in values:
-        maker = graph.producer(tensor)
-        start = SOURCE if maker is None else _FIRST_CELL + coarse.cell_of[maker]
-        readers = {_FIRST_CELL + coarse.cell_of[name] for name in graph.consumers(tensor)}
-        readers.discard(start)
-        if not readers:
-            continue
-        size = graph.tensors[tensor].size_bytes
-        stuck = tensor in banned or size is None
-        seconds = math.inf if stuck or size is None else size / rate
-        tie_break = _NO_TIE if stuck or size is None else (1, size)
+@dataclass(slots=True, kw_only=True)
+class _Network:
+    """Vertices and arcs while they are collected."""
+
+    charges: Charges
+    builder: ProblemBuilder
+
+    @property
+    def layers(self) -> int:
+        """Vertices of the network for each vertex of the charges."""
+        return self.charges.tiers - 1
+
+    def locate(self, vertex: int, layer: int) -> int:
+        """Return the number of ``(vertex, layer)``; beyond the layers lie source and sink."""
+        if layer < 0:
+            return SINK
+        return SOURCE if layer == self.layers else _FIRST + vertex * self.layers + layer
+
+    def add_vertices(self, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Add every vertex with its costs; return the arc of each vertex and tier."""
+        vertices, tiers, _ = self.charges.vertices.shape
+        self.builder.add_vertices(vertices * self.layers)
+        arcs = np.zeros((vertices, tiers), dtype=np.int64)
+        for vertex in range(vertices):
+            for tier in range(tiers):
+                ends = self.locate(vertex, tier), self.locate(vertex, tier - 1)
+                costs = self.charges.vertices[vertex, tier] if allowed[vertex, tier] else None
+                arcs[vertex, tier] = self.builder.add_arc(*ends, costs)
+            for layer in range(1, self.layers):
+                ends = self.locate(vertex, layer - 1), self.locate(vertex, layer)
+                self.builder.add_arc(*ends)
+        return arcs
+
+    def add_order(self) -> None:
+        """Let nothing come back."""
+        for reader, maker in self.charges.order:
+            for layer in range(self.layers):
+                self.builder.add_arc(self.locate(reader, layer), self.locate(maker, layer))
+
+    def add_tensor(self, tensor: TensorCharge) -> None:
+        """Charge a value once for each link."""
+        tie = (1, tensor.size_bytes)
+        for layer in range(self.layers):
+            costs = _finite(tensor.forward[layer])
+            tie_break = tie if costs is not None else (0, 0)
+            readers = [self.locate(reader, layer) for reader in tensor.readers]
+            if tensor.starts_at_last:
+                self._gather(readers, costs, tie_break)
+                continue
+            start = SOURCE if tensor.maker is None else self.locate(tensor.maker, layer)
+            if tensor.ends_at_last:
+                readers.append(SINK)
+            self._spread(start, readers, costs, tie_break)
+            if tensor.gradient is not None and tensor.gradient_readers:
+                back = [self.locate(reader, layer) for reader in tensor.gradient_readers]
+                self._spread(start, back, _finite(tensor.gradient[layer]), (0, 0))
+
+    def _spread(
+        self, start: int, readers: list[int], costs: Floats | None, tie: tuple[int, int]
+    ) -> None:
+        """Charge once if the start is on the source side and any reader is not."""
         if len(readers) == 1:
-            builder.add_arc(start, readers.pop(), seconds, tie_break)
-            continue
-        carrier = builder.add_vertex()
-        builder.add_arc(start, carrier, seconds, tie_break)
-        for reader in sorted(readers):
-            builder.add_arc(carrier, reader, math.inf)
+            self.builder.add_arc(start, readers[0], costs, tie)
+            return
+        carrier = self.builder.add_vertices()
+        self.builder.add_arc(start, carrier, costs, tie)
+        for reader in readers:
+            self.builder.add_arc(carrier, reader)
+
+    def _gather(self, members: list[int], costs: Floats | None, tie: tuple[int, int]) -> None:
+        """Charge once if any member is on the source side."""
+        collector = self.builder.add_vertices()
+        self.builder.add_arc(collector, SINK, costs, tie)
+        for member in members:
+            self.builder.add_arc(member, collector)
+
+    def add_trips(self, allowed: npt.NDArray[np.bool_]) -> None:
+        """Charge what anything on the first tier, before a link or behind a link costs."""
+        charges = self.charges
+        for layer in range(self.layers):
+            behind = [v for v, tiers in enumerate(allowed) if tiers[layer + 1 :].any()]
+            within = [v for v, tiers in enumerate(allowed) if tiers[: layer + 1].any()]
+            if charges.beyond[layer].any() and behind:
+                members = [self.locate(vertex, layer) for vertex in behind]
+                message = self.builder.add_vertices()
+                self.builder.add_arc(SOURCE, message, charges.beyond[layer])
+                for member in members:
+                    self.builder.add_arc(message, member)
+            paid = charges.before[layer] + (charges.first if layer == 0 else 0)
+            if paid.any() and within:
+                self._gather([self.locate(vertex, layer) for vertex in within], paid, (0, 0))
+
+    def add_groups(self) -> None:
+        """Keep vertices together, and charge shared parameters once."""
+        for group in self.charges.together:
+            for one, other in zip(group, (*group[1:], group[0]), strict=True):
+                for layer in range(self.layers):
+                    self.builder.add_arc(self.locate(one, layer), self.locate(other, layer))
+        for entry in self.charges.shared:
+            members = [self.locate(vertex, 0) for vertex in entry.vertices]
+            self._gather(members, entry.first_tier, (0, 0))
+
+
+def _finite(costs: Floats) -> Floats | None:
+    """Return costs, or None if they are infinite."""
+    return costs if np.isfinite(costs).all() else None

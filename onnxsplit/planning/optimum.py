@@ -1,15 +1,17 @@
 """The best placement of all, and the best that leaves no tier empty.
 
-Note on proper splits. Data never comes back, so the device's operators are closed under
-predecessors and the server's under successors: the device holds an operator exactly if it holds a
-root cell, the server exactly if it holds a leaf cell. The best proper split is therefore the least
-over pinning one root to the device and one leaf to the server. An optimum over fewer pins that
-happens to be proper is the best under them, so most pairs need no solve of their own; and a solve
-that is already dearer than the best known split bounds all pairs below it.
+Note on proper splits. A placement without further demands is the best of all; if it leaves a tier
+empty, every proper split has some cell on that tier, so the best proper split is the least over
+pinning one cell after the other there. Data never comes back, so the first tier is empty unless it
+holds a root cell, and the last unless it holds a leaf cell: for two tiers only these are tried. The
+search is best first: a solve bounds all that add pins to it, and ends when the cheapest open one is
+proper (branch and bound).
 """
 
+import heapq
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +22,7 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import MinimumCut, solve_prepared
 from onnxsplit.placement import Certificate, Placement, SolverStatistics
 from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_split
-from onnxsplit.planning.formulation import Formulation
+from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement
 
 _FLOAT_NOISE = 1e-9
@@ -61,48 +63,59 @@ class Solver:
     seconds: float = 0.0
     _size: tuple[int, int] = field(default=(0, 0))
 
-    def solve(self, *, device: tuple[int, ...] = (), server: tuple[int, ...] = ()) -> Solution:
-        """Find the best placement under further pins of cells.
+    def solve(self, bars: Iterable[Bar] = ()) -> Solution:
+        """Find the best placement when cells must not run on some tiers.
+
+        Parameters
+        ----------
+        bars : iterable of (int, int)
+            Cell and place of the tier that it must not run on.
 
         Raises
         ------
         InfeasiblePlacementError
-            No placement meets the pins.
+            No placement is left.
         InternalError
             The cut's value is not what the placement costs.
         """
-        return self._settle(self.formulation.pin(device=device, server=server))
+        return self._settle(self.formulation.bar(bars))
 
-    def solve_biased(self, *, extra_device: _Costs, extra_server: _Costs) -> PricedPlacement:
-        """Find the best placement when cells cost extra; it is priced without the extra."""
-        capacities = self.formulation.pin(extra_device=extra_device, extra_server=extra_server)
+    def solve_biased(self, extra: _Costs) -> PricedPlacement:
+        """Find the best placement when cells cost extra; it is priced without the extra.
+
+        Parameters
+        ----------
+        extra : ndarray of float64, shape (cells, tiers)
+        """
+        capacities = self.formulation.capacities.copy()
+        capacities[self.formulation.tier_arcs] += extra
         cut = self._cut(capacities, tie_breaks=())
         return self.price(self.formulation.read_placement(cut.source_side, self.graph))
 
     def admits(self, placement: Placement) -> bool:
-        """Tell whether a placement meets the pins, divides no kernel and sends nothing back."""
+        """Tell whether a placement meets the pins, divides no kernel and sends nothing stuck."""
         formulation = self.formulation
-        device = formulation.tiers[0]
+        place_of = {tier: place for place, tier in enumerate(formulation.tiers)}
         sides = [
-            {placement.tier_of[name] == device for name in cell.operators}
+            {place_of[placement.tier_of[name]] for name in cell.operators}
             for cell in formulation.coarse.cells
         ]
         if any(len(side) > 1 for side in sides):
             return False
-        on_device = np.array([True in side for side in sides], dtype=np.bool_)
-        barred_device = np.isinf(formulation.capacities[formulation.device_arcs])
-        barred_server = np.isinf(formulation.capacities[formulation.server_arcs])
-        if bool(np.any(on_device & barred_device) or np.any(~on_device & barred_server)):
-            return False
-        return not self._crosses_banned(placement)
+        places = [side.pop() for side in sides]
+        arcs = formulation.tier_arcs[np.arange(len(places)), places]
+        return bool(np.isfinite(formulation.capacities[arcs]).all()) and not self._crosses_banned(
+            placement
+        )
 
     def _crosses_banned(self, placement: Placement) -> bool:
-        """Tell whether a value that may not travel is read across the cut."""
-        device, server = self.formulation.tiers
+        """Tell whether a value that may not travel is read on another tier than it is made on."""
+        first = self.formulation.tiers[0]
         return any(
-            placement.tier_of.get(self.graph.producer(tensor) or "", device) == device
-            and any(placement.tier_of[name] == server for name in self.graph.consumers(tensor))
+            placement.tier_of[name]
+            != placement.tier_of.get(self.graph.producer(tensor) or "", first)
             for tensor in self.formulation.banned
+            for name in self.graph.consumers(tensor)
         )
 
     @property
@@ -128,12 +141,12 @@ class Solver:
         """Solve, price, and hold the two against each other."""
         cut = self._cut(capacities, tie_breaks=self.formulation.tie_breaks)
         priced = self.price(self.formulation.read_placement(cut.source_side, self.graph))
-        proof = cut.certificate
-        claimed = proof.cut_ticks * proof.tick
-        slack = proof.rounding_bound + _FLOAT_NOISE * max(claimed, priced.total_seconds)
-        if abs(claimed - priced.total_seconds) > slack:
+        proof, always = cut.certificate, self.formulation.always
+        claimed = proof.cut_ticks * proof.tick + always
+        slack = proof.rounding_bound + _FLOAT_NOISE * max(claimed, priced.value)
+        if abs(claimed - priced.value) > slack:
             raise InternalError(
-                f"The cut claims {claimed!r} s and its placement costs {priced.total_seconds!r} s."
+                f"The cut claims a cost of {claimed!r} and its placement costs {priced.value!r}."
             )
         return Solution(
             priced=priced,
@@ -142,6 +155,7 @@ class Solver:
                 flow_ticks=proof.flow_ticks,
                 tick_seconds=proof.tick,
                 rounding_bound_seconds=proof.rounding_bound,
+                always_seconds=always,
             ),
         )
 
@@ -205,12 +219,11 @@ def find_best_split(solver: Solver) -> Solution:
 
     Notes
     -----
-    One solve where the optimum is proper, else usually one for each leaf or root, at most one for
-    each pair of them.
+    One solve where the optimum is proper; else, with two tiers, usually one for each leaf or root,
+    at most one for each pair of them; with more tiers up to one for each cell and empty tier.
     """
     search = _SplitSearch(solver=solver)
-    search.run()
-    best = search.best
+    best = search.run()
     if best is None:
         raise InfeasiblePlacementError(explain_no_split(solver.demands))
     return replace(best, certificate=replace(best.certificate, restriction="proper splits"))
@@ -218,60 +231,53 @@ def find_best_split(solver: Solver) -> Solution:
 
 @dataclass(slots=True, kw_only=True)
 class _SplitSearch:
-    """Solves under pins that together cover every proper split, and keeps the best."""
+    """Solves under pins that together cover every proper split, cheapest first."""
 
     solver: Solver
-    best: Solution | None = None
+    _open: list[tuple[tuple[float, bool, int, int], int, Solution, tuple[Bar, ...]]] = field(
+        default_factory=list
+    )
+    _count: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def run(self) -> None:
-        """Search; see the module's note."""
-        first = _try(self.solver)
-        if first is None or self._keep(first):
+    def run(self) -> Solution | None:
+        """Search; None if no proper split is left."""
+        self._push(())
+        best: Solution | None = None
+        while self._open:
+            _, _, solution, bars = heapq.heappop(self._open)
+            if best is not None and solution.priced.rank[0] > best.priced.rank[0]:
+                break
+            empty = self._find_empty_tier(solution.priced.placement)
+            if empty is None:
+                if best is None or solution.priced.rank < best.priced.rank:
+                    best = solution
+                continue
+            for cell in self._list_candidates(empty):
+                self._push((*bars, *self.solver.formulation.list_bars((cell,), empty)))
+        return best
+
+    def _push(self, bars: tuple[Bar, ...]) -> None:
+        """Solve under bars, and keep what comes out for later."""
+        try:
+            solution = self.solver.solve(bars)
+        except InfeasiblePlacementError:
             return
+        heapq.heappush(self._open, (solution.priced.rank, next(self._count), solution, bars))
+
+    def _find_empty_tier(self, placement: Placement) -> int | None:
+        """Return the place of a tier that runs nothing."""
+        used = set(placement.tier_of.values())
+        tiers = self.solver.formulation.tiers
+        return next((place for place, tier in enumerate(tiers) if tier not in used), None)
+
+    def _list_candidates(self, tier: int) -> Iterable[int]:
+        """Return cells of which any placement that uses the tier has one there."""
         coarse = self.solver.formulation.coarse
-        if first.priced.placement.operators(self.solver.formulation.tiers[0]):
-            for leaf in coarse.leaves:
-                under = _try(self.solver, server=(leaf,))
-                if under is not None and not self._is_beaten(under) and not self._keep(under):
-                    self._try_pairs((root, leaf) for root in coarse.roots)
-        else:
-            for root in coarse.roots:
-                under = _try(self.solver, device=(root,))
-                if under is not None and not self._is_beaten(under) and not self._keep(under):
-                    self._try_pairs((root, leaf) for leaf in coarse.leaves)
-
-    def _try_pairs(self, pairs: Iterator[tuple[int, int]]) -> None:
-        """Solve with a root on the device and a leaf on the server."""
-        for root, leaf in pairs:
-            if root != leaf:
-                under = _try(self.solver, device=(root,), server=(leaf,))
-                if under is not None:
-                    self._keep(under)
-
-    def _keep(self, solution: Solution) -> bool:
-        """Keep a proper solution if it is the best so far; tell whether it is proper."""
-        if not solution.priced.placement.is_proper:
-            return False
-        if self.best is None or solution.priced.rank < self.best.priced.rank:
-            self.best = solution
-        return True
-
-    def _is_beaten(self, solution: Solution) -> bool:
-        """Tell whether nothing under a solve's pins can be better than the best known."""
-        if self.best is None:
-            return False
-        known = self.best.priced.total_seconds
-        return solution.priced.total_seconds > known * (1 + _FLOAT_NOISE)
-
-
-def _try(
-    solver: Solver, *, device: tuple[int, ...] = (), server: tuple[int, ...] = ()
-) -> Solution | None:
-    """Solve, or return None where the pins clash."""
-    try:
-        return solver.solve(device=device, server=server)
-    except InfeasiblePlacementError:
-        return None
+        if tier == 0:
+            return coarse.roots
+        if tier == len(self.solver.formulation.tiers) - 1:
+            return coarse.leaves
+        return range(len(coarse.cells))
 
 
 def price_wholes(solver: Solver) -> dict[str, PricedPlacement]:

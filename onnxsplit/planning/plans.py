@@ -1,16 +1,15 @@
 """Plans: the best placement, or a given one, with everything that a reader wants to know of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from onnxsplit.errors import InfeasiblePlacementError, UsageError
-from onnxsplit.graph import OperatorGraph
-from onnxsplit.objectives import InferenceLatency, Objective
+from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced
+from onnxsplit.planning.charging import charge
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import (
     Constraints,
@@ -20,7 +19,6 @@ from onnxsplit.planning.constraints import (
     resolve_pins,
 )
 from onnxsplit.planning.formulation import formulate
-from onnxsplit.planning.matching import match_profile
 from onnxsplit.planning.optimum import (
     Solution,
     Solver,
@@ -29,37 +27,24 @@ from onnxsplit.planning.optimum import (
     price_wholes,
 )
 from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.shares import measure_server_share, tabulate_cuts
+from onnxsplit.planning.question import Question
+from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
+    explain_fewer_tiers,
     explain_next_cut,
     explain_override,
     explain_small_share,
     explain_split,
-    explain_whole,
     name_link_assumptions,
 )
 from onnxsplit.profiles import OperatorGroup, Profile
-from onnxsplit.tiers import DEVICE, SERVER, Topology
 
 DEFAULT_LEAST_SHARE = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Study:
-    """What a plan is made of: profiles in the model's names, and a solver for them."""
-
-    solver: Solver
-    profiles: Mapping[str, Profile]
-    topology: Topology
-    objective: Objective
-
-
 def make_plan(
-    graph: OperatorGraph,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
+    question: Question,
     *,
-    objective: Objective | None = None,
     constraints: Constraints | None = None,
     require_split: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
@@ -68,13 +53,7 @@ def make_plan(
 
     Parameters
     ----------
-    graph : OperatorGraph
-    profiles : mapping of str to Profile
-        Tier to profile; each must fit the graph.
-    topology : Topology
-        A device and a server.
-    objective : Objective, optional
-        Inference latency if not given.
+    question : Question
     constraints : Constraints, optional
     require_split : bool
         Take the best proper split, even where not splitting is better.
@@ -90,31 +69,29 @@ def make_plan(
     ------
     InfeasiblePlacementError
         No placement meets the constraints, or there is no proper split.
-    ProfileMismatchError
-        A profile does not fit the model.
     UsageError
-        A constraint names what does not exist, a tier has no profile, or the topology is not a
-        device and a server.
+        A constraint names what does not exist, or the objective does not fit the chain.
     """
-    study = _open_study(graph, profiles, topology, objective, constraints or Constraints())
-    solver = study.solver
+    graph = question.graph
+    solver = open_solver(question, constraints or Constraints())
     optimum = find_optimum(solver)
-    is_split = optimum.priced.placement.is_proper
+    is_split = optimum.priced.placement.verdict == "split"
     split = _find_split(solver, optimum, required=require_split)
     chosen = split if require_split and split is not None else optimum
     notes: list[str] = []
-    table = tabulate_cuts(solver)
+    table = _tabulate_if_two(solver)
     balanced = None
-    if chosen.priced.placement.is_proper:
+    if chosen.priced.placement.is_proper and table is not None:
         share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
         if not is_balanced(share, min_share):
             balanced = find_balanced_cut(solver, table, min_share)
             notes.append(explain_small_share(share, min_share))
             notes.append(explain_next_cut(graph, balanced, min_share))
-        if not is_split:
-            notes.append(explain_whole(chosen.priced, optimum.priced))
+    if chosen.priced.placement.is_proper and not optimum.priced.placement.is_proper:
+        notes.append(explain_fewer_tiers(chosen.priced, optimum.priced))
     return _assemble(
-        study,
+        question,
+        solver,
         chosen,
         verdict=optimum.priced.placement.verdict,
         alternatives=find_alternatives(
@@ -131,23 +108,17 @@ def make_plan(
 
 
 def make_plan_for(
-    graph: OperatorGraph,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
-    placement: Placement,
-    *,
-    objective: Objective | None = None,
-    constraints: Constraints | None = None,
+    question: Question, placement: Placement, *, constraints: Constraints | None = None
 ) -> Plan:
     """Plan for a given placement, and say what it costs against the optimum.
 
     Parameters
     ----------
-    graph, profiles, topology, objective, constraints
-        As for `make_plan`.
+    question : Question
     placement : Placement
         Of all the graph's operators. It may divide operators that one machine runs as a single
         kernel; their seconds are then shared equally, and the plan says so.
+    constraints : Constraints, optional
 
     Returns
     -------
@@ -159,21 +130,18 @@ def make_plan_for(
     InfeasiblePlacementError
         The placement sends intermediate results back, lets something cross that can't travel, or
         contradicts the constraints.
-    ProfileMismatchError
-        A profile does not fit the model.
     UsageError
         The placement leaves out an operator or names one that does not exist, or as for
         `make_plan`.
     """
     constraints = constraints or Constraints()
-    study = _open_study(graph, profiles, topology, objective, constraints)
-    solver, fitted = study.solver, study.profiles
-    check_operators(graph, topology, placement)
+    solver = open_solver(question, constraints)
+    check_operators(question.graph, question.topology, placement)
     optimum = find_optimum(solver)
-    priced = price_placement(graph, fitted, topology, placement)
+    priced = price_placement(question, placement)
     check_placement(placement, priced.crossings, solver.formulation.pins, constraints)
-    fine = {tier: _divide_groups(profile) for tier, profile in fitted.items()}
-    fixed = _prepare(graph, fine, topology, Constraints(), pins=placement.tier_of)
+    fine = {tier: _divide_groups(profile) for tier, profile in question.profiles.items()}
+    fixed = open_solver(replace(question, profiles=fine), Constraints(), pins=placement.tier_of)
     proof = fixed.solve()
     chosen = Solution(
         priced=priced, certificate=replace(proof.certificate, restriction="the given placement")
@@ -181,59 +149,52 @@ def make_plan_for(
     solver.seconds += fixed.seconds
     solver.solves += fixed.solves
     return _assemble(
-        study,
+        question,
+        solver,
         chosen,
         verdict=optimum.priced.placement.verdict,
         alternatives=find_alternatives(
-            solver, tabulate_cuts(solver), priced, optimum=optimum.priced
+            solver, _tabulate_if_two(solver), priced, optimum=optimum.priced
         ),
         notes=[explain_override(priced, optimum.priced)],
     )
 
 
-def _open_study(
-    graph: OperatorGraph,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
-    objective: Objective | None,
-    constraints: Constraints,
-) -> _Study:
-    """Fit the profiles to the model and formulate the problem."""
-    if topology.tiers != (DEVICE, SERVER):
-        raise UsageError(
-            f"Plans are made for the tiers {DEVICE} and {SERVER}, not for"
-            f" {', '.join(topology.tiers)}."
-        )
-    for tier in topology.tiers:
-        if tier not in profiles:
-            raise UsageError(f"The {tier} has no profile; give one for each tier.")
-    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
-    return _Study(
-        solver=_prepare(graph, fitted, topology, constraints),
-        profiles=fitted,
-        topology=topology,
-        objective=objective or InferenceLatency(),
-    )
-
-
-def _prepare(
-    graph: OperatorGraph,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
-    constraints: Constraints,
-    *,
-    pins: Mapping[str, str] | None = None,
+def open_solver(
+    question: Question, constraints: Constraints, *, pins: Mapping[str, str] | None = None
 ) -> Solver:
-    """Formulate the problem and make it ready to solve."""
+    """Formulate the problem and make it ready to solve.
+
+    Parameters
+    ----------
+    question : Question
+    constraints : Constraints
+    pins : mapping of str to str, optional
+        Operator to tier, instead of the constraints' own.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        Pins contradict each other.
+    UsageError
+        A constraint names what does not exist, or the objective does not fit the chain.
+    """
+    graph = question.graph
+    coarse = coarsen(graph, question.profiles)
+    banned = find_banned(graph, constraints)
     formulation = formulate(
-        graph,
-        coarsen(graph, profiles),
-        topology,
+        charge(question, coarse, banned=banned),
+        coarse,
+        question.topology,
         pins=resolve_pins(graph, constraints) if pins is None else pins,
-        banned=find_banned(graph, constraints),
+        banned=banned,
     )
-    price = partial(price_placement, graph, profiles, topology)
-    return Solver(graph=graph, formulation=formulation, price=price)
+    return Solver(graph=graph, formulation=formulation, price=partial(price_placement, question))
+
+
+def _tabulate_if_two(solver: Solver) -> CutTable | None:
+    """Price all prefixes of a device and a server; longer chains have no such table."""
+    return tabulate_cuts(solver) if len(solver.formulation.tiers) == 2 else None  # noqa: PLR2004 - two sides
 
 
 def _find_split(solver: Solver, optimum: Solution, *, required: bool) -> Solution | None:
@@ -255,7 +216,15 @@ def _divide_groups(profile: Profile) -> Profile:
     return replace(
         profile,
         groups=tuple(
-            OperatorGroup(operators=(name,), seconds=group.seconds / len(group.operators))
+            OperatorGroup(
+                operators=(name,),
+                seconds=group.seconds / len(group.operators),
+                backward_seconds=(
+                    None
+                    if group.backward_seconds is None
+                    else group.backward_seconds / len(group.operators)
+                ),
+            )
             for group in profile.groups
             for name in group.operators
         ),
@@ -263,7 +232,8 @@ def _divide_groups(profile: Profile) -> Profile:
 
 
 def _assemble(
-    study: _Study,
+    question: Question,
+    solver: Solver,
     chosen: Solution,
     *,
     verdict: str,
@@ -272,16 +242,16 @@ def _assemble(
     reason: str = "",
 ) -> Plan:
     """Put a plan together, and check it."""
-    priced, solver = chosen.priced, study.solver
+    priced = chosen.priced
     assumptions = (
-        *(sentence for profile in study.profiles.values() for sentence in profile.assumptions),
-        *name_link_assumptions(study.topology),
+        *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
+        *name_link_assumptions(question.topology),
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
         model=solver.graph.identity,
-        objective=study.objective.name,
-        topology=study.topology,
+        objective=question.objective.name,
+        topology=question.topology,
         verdict=verdict,
         placement=priced.placement,
         crossings=priced.crossings,
@@ -295,5 +265,5 @@ def _assemble(
         notes=(*notes, *priced.notes),
         reason=reason,
     )
-    check_plan(plan, solver.graph, study.profiles)
+    check_plan(plan, question)
     return plan

@@ -1,17 +1,22 @@
 """What a given placement costs, straight from the definition of the objective.
 
-This knows nothing of cuts, so that it can contradict the solver.
+This knows nothing of charges and cuts, so that it can contradict the solver.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.graph import OperatorGraph
-from onnxsplit.placement import CostPart, Crossing, Placement, Prediction
-from onnxsplit.profiles import Profile
-from onnxsplit.tiers import Topology
+from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
+from onnxsplit.placement import CostPart, Crossing, PartKind, Placement, Prediction
+from onnxsplit.planning.division import note_divided, share_groups
+from onnxsplit.planning.prices import price_energy
+from onnxsplit.planning.question import Question
+from onnxsplit.planning.training_pricing import price_epoch
+from onnxsplit.planning.travel import Travel, find_travel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +27,11 @@ class PricedPlacement:
     ----------
     placement : Placement
     prediction : Prediction
+    value : float
+        What the objective minimises, in its unit.
     crossings : tuple of Crossing
-        Away from the device, in graph order.
+        Values that are read on another tier than they are made on, once for each link, in graph
+        order.
     downloads : tuple of Crossing
         Model outputs that come back, in the model's order.
     notes : tuple of str
@@ -32,6 +40,7 @@ class PricedPlacement:
 
     placement: Placement
     prediction: Prediction
+    value: float
     crossings: tuple[Crossing, ...]
     downloads: tuple[Crossing, ...]
     notes: tuple[str, ...] = ()
@@ -43,147 +52,181 @@ class PricedPlacement:
 
     @property
     def rank(self) -> tuple[float, bool, int, int]:
-        """Sort key: seconds, then not splitting, fewer crossings, fewer crossing bytes."""
+        """Sort key: the objective, then not splitting, fewer crossings, fewer crossing bytes."""
         # Totals that differ by less than floats can tell count as equal.
         return (
-            float(f"{self.total_seconds:.12g}"),
+            float(f"{self.value:.12g}"),
             self.placement.verdict == "split",
             len(self.crossings),
             sum(crossing.size_bytes for crossing in self.crossings),
         )
 
 
-def price_placement(
-    graph: OperatorGraph,
-    profiles: Mapping[str, Profile],
-    topology: Topology,
-    placement: Placement,
-) -> PricedPlacement:
-    """Price the inference latency of a placement on a device and a server.
+def price_placement(question: Question, placement: Placement) -> PricedPlacement:
+    """Price a placement.
 
     Parameters
     ----------
-    graph : OperatorGraph
-    profiles : mapping of str to Profile
-        Tier to profile, in this graph's names.
-    topology : Topology
+    question : Question
     placement : Placement
+        Of all the graph's operators.
 
     Returns
     -------
     PricedPlacement
-        Compute on each tier that runs anything; upload of all crossings, model inputs that the
-        server reads among them; download of the model outputs that the server makes; one round
-        trip if the server runs anything. Parts of the link are listed where they are used.
+        For inference: compute on each tier that runs anything, what the cut adds there, transfers
+        and round trips of each link that is used. For training: the parts of one epoch.
 
     Raises
     ------
     InfeasiblePlacementError
         A value would have to travel back, or can't travel at all.
     """
-    (device, server, link), *_ = topology.hops
-    uploads = _find_uploads(graph, placement, device)
-    downloads = [
-        _describe(graph, tensor, server, device)
-        for tensor in graph.outputs
-        if placement.tier_of.get(graph.producer(tensor) or "") == server
-    ]
-    crossings = [_describe(graph, tensor, device, server) for tensor in uploads]
-    compute, notes = _price_compute(profiles, placement)
-    name = f"{device}->{server}"
-    parts = list(compute)
-    if crossings:
-        seconds = sum(crossing.size_bytes for crossing in crossings) / link.up_bytes_per_second
-        parts.append(CostPart(kind="upload", where=name, seconds=seconds, evidence=link.evidence))
-    if downloads:
-        seconds = sum(crossing.size_bytes for crossing in downloads) / link.down_bytes_per_second
-        parts.append(CostPart(kind="download", where=name, seconds=seconds, evidence=link.evidence))
-    if placement.operators(server):
-        parts.append(
-            CostPart(
-                kind="round_trip",
-                where=name,
-                seconds=link.round_trip_seconds,
-                evidence=link.evidence,
+    travel = find_travel(question, placement)
+    match question.objective:
+        case TrainingDelay():
+            parts, notes = price_epoch(question, question.objective, placement, travel)
+            value = math.fsum(part.seconds for part in parts)
+            joules = None
+            travel = Travel(crossings=travel.crossings)
+        case InferenceLatency():
+            parts, notes = _price_inference(question, placement, travel)
+            value = math.fsum(part.seconds for part in parts)
+            joules = None
+        case Energy():
+            parts, notes = _price_inference(question, placement, travel)
+            joules = _add_energy(question, question.objective, parts)
+            value = joules + question.objective.joules_per_second * math.fsum(
+                part.seconds for part in parts
             )
-        )
-    total = math.fsum(part.seconds for part in parts)
     return PricedPlacement(
         placement=placement,
-        prediction=Prediction(total_seconds=total, parts=tuple(parts)),
-        crossings=tuple(crossings),
-        downloads=tuple(downloads),
+        prediction=Prediction(
+            total_seconds=math.fsum(part.seconds for part in parts),
+            parts=tuple(parts),
+            total_joules=joules,
+        ),
+        value=value,
+        crossings=travel.crossings,
+        downloads=travel.downloads,
         notes=notes,
     )
 
 
-def _find_uploads(graph: OperatorGraph, placement: Placement, device: str) -> list[str]:
-    """Return the values that the device has and the server reads, in graph order."""
-    tier_of = placement.tier_of
-    read_by_server: dict[str, None] = {}
-    for operator in graph:
-        here = tier_of[operator.name]
-        for tensor in operator.inputs:
-            maker = graph.producer(tensor)
-            there = device if maker is None else tier_of[maker]
-            if there == here:
-                continue
-            if here == device:
-                raise InfeasiblePlacementError(
-                    f"{operator.name!r} is on the {device} and reads {tensor!r}, which"
-                    f" {maker!r} makes on the {there}; intermediate results do not travel back."
-                )
-            read_by_server[tensor] = None
-    values = (*graph.inputs, *(tensor for operator in graph for tensor in operator.outputs))
-    return [tensor for tensor in values if tensor in read_by_server]
-
-
-def _describe(graph: OperatorGraph, tensor: str, source: str, target: str) -> Crossing:
-    """Describe a value that travels."""
-    spec = graph.tensors[tensor]
-    if spec.travel_obstacle is not None or spec.size_bytes is None or spec.dtype is None:
-        raise InfeasiblePlacementError(
-            f"The value {tensor!r} would have to travel from {source} to {target}, but"
-            f" {spec.travel_obstacle}."
-        )
-    return Crossing(
-        tensor=tensor,
-        source=source,
-        target=target,
-        dtype=spec.dtype,
-        shape=tuple(dim for dim in spec.shape or () if isinstance(dim, int)),
-        size_bytes=spec.size_bytes,
-    )
+def _price_inference(
+    question: Question, placement: Placement, travel: Travel
+) -> tuple[list[CostPart], tuple[str, ...]]:
+    """List the parts of one inference."""
+    parts, notes = _price_compute(question, placement)
+    parts += _price_boundaries(question, travel)
+    parts += _price_links(question, placement, travel)
+    return parts, notes
 
 
 def _price_compute(
-    profiles: Mapping[str, Profile], placement: Placement
+    question: Question, placement: Placement
 ) -> tuple[list[CostPart], tuple[str, ...]]:
-    """Add up the seconds on each tier that runs anything."""
+    """Add up the seconds on each tier that runs anything, or passes data on."""
     parts: list[CostPart] = []
     divided: set[str] = set()
-    for tier in placement.tiers:
-        if not placement.operators(tier):
+    tiers = placement.tiers
+    for place, tier in enumerate(tiers):
+        profile = question.profiles[tier]
+        runs = bool(placement.operators(tier))
+        passes = place > 0 and any(placement.operators(further) for further in tiers[place + 1 :])
+        if not runs and not (passes and profile.run_seconds):
             continue
-        seconds: list[float] = []
-        for group in profiles[tier].groups:
-            here = sum(placement.tier_of[name] == tier for name in group.operators)
-            if 0 < here < len(group.operators):
-                divided.add(group.operators[0])
-            seconds.append(group.seconds * here / len(group.operators))
+        shares, here = share_groups(profile, placement, tier)
+        divided |= here
+        seconds = (group.seconds * share for group, share in shares)
         parts.append(
             CostPart(
                 kind="compute",
                 where=tier,
-                seconds=math.fsum(seconds),
-                evidence=profiles[tier].evidence,
+                seconds=math.fsum([profile.run_seconds, *seconds]),
+                evidence=profile.evidence,
             )
         )
-    if not divided:
-        return parts, ()
-    example = min(divided)
-    note = (
-        f"This cut divides {len(divided)} groups of operators that a machine runs as one kernel"
-        f" (that of {example!r} among them); their seconds were shared equally: an assumption."
-    )
-    return parts, (note,)
+    return parts, note_divided(divided)
+
+
+def _price_boundaries(question: Question, travel: Travel) -> list[CostPart]:
+    """Add up what sending and receiving the crossings adds on each tier."""
+    added: dict[str, float] = {}
+    for crossing in travel.crossings:
+        sent, taken = question.find_boundary_seconds(
+            crossing.tensor, crossing.source, crossing.target
+        )
+        added[crossing.source] = added.get(crossing.source, 0.0) + sent
+        added[crossing.target] = added.get(crossing.target, 0.0) + taken
+    return [
+        CostPart(
+            kind="boundary",
+            where=tier,
+            seconds=added[tier],
+            evidence=question.profiles[tier].evidence,
+        )
+        for tier in question.topology.tiers
+        if added.get(tier)
+    ]
+
+
+def _price_links(question: Question, placement: Placement, travel: Travel) -> list[CostPart]:
+    """Price transfers and round trips, link by link."""
+    parts = []
+    for place, (near, far, link) in enumerate(question.topology.hops):
+        ways: tuple[tuple[PartKind, list[Crossing], float], ...] = (
+            ("upload", travel.leave(near, far), link.up_bytes_per_second),
+            ("download", travel.leave(far, near), link.down_bytes_per_second),
+        )
+        for kind, crossings, rate in ways:
+            if crossings:
+                seconds = sum(crossing.size_bytes for crossing in crossings) / rate
+                parts.append(
+                    CostPart(
+                        kind=kind,
+                        where=f"{near}->{far}",
+                        seconds=seconds,
+                        evidence=link.evidence,
+                    )
+                )
+        if _uses_link(question, placement, place):
+            parts.append(
+                CostPart(
+                    kind="round_trip",
+                    where=f"{near}->{far}",
+                    seconds=link.round_trip_seconds,
+                    evidence=link.evidence,
+                )
+            )
+    return parts
+
+
+def _uses_link(question: Question, placement: Placement, place: int) -> bool:
+    """Tell whether a link's round trip is paid."""
+    graph, places = question.graph, question.places
+    tiers = placement.tiers
+    if not places.inputs_at_last and not places.outputs_at_last:
+        return any(placement.operators(tier) for tier in tiers[place + 1 :])
+    if places.inputs_at_last >= set(graph.inputs) and places.outputs_at_last >= set(graph.outputs):
+        return any(placement.operators(tier) for tier in tiers[: place + 1])
+    return True
+
+
+def _add_energy(question: Question, objective: Energy, parts: list[CostPart]) -> float:
+    """Add up the joules that the parts draw."""
+    topology = question.topology
+    prices = price_energy(Energy(powers=objective.powers), topology)
+    per_link: Mapping[str, Callable[[int], float]] = {
+        "upload": prices.sending,
+        "download": prices.receiving,
+        "round_trip": prices.tripping,
+    }
+    tier_of = {tier: place for place, tier in enumerate(topology.tiers)}
+    link_of = {f"{near}->{far}": place for place, (near, far, _) in enumerate(topology.hops)}
+    joules = []
+    for part in parts:
+        price = per_link.get(part.kind, prices.computing)
+        place = link_of[part.where] if part.kind in per_link else tier_of[part.where]
+        joules.append(part.seconds * price(place))
+    return math.fsum(joules)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
+from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.separators import SingleTensorCut, find_single_tensor_cuts
@@ -41,6 +41,7 @@ def tabulate_cuts(solver: Solver) -> CutTable:
     Parameters
     ----------
     solver : Solver
+        Of two tiers: with more, a prefix tells no placement.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def tabulate_cuts(solver: Solver) -> CutTable:
     Notes
     -----
     O(n + m) and a sort: the costs of all prefixes are running sums. They rank cuts; whatever is
-    shown is priced by itself.
+    shown is priced by itself. What vertices share (a round trip, parameters) ranks no cut.
     """
     formulation, graph = solver.formulation, solver.graph
     cells, count = formulation.coarse.cells, len(graph)
@@ -57,14 +58,15 @@ def tabulate_cuts(solver: Solver) -> CutTable:
     first = np.array([graph.position(cell.operators[0]) for cell in cells], dtype=np.int64)
     each = np.ones(len(cells))
     divided = _sum_before(each, first, count) != _sum_before(each, last, count)
-    sizes, stuck = _sum_crossings(graph, formulation.banned)
+    transfers, stuck = _sum_transfers(solver)
+    trips = float(formulation.charges.beyond[0] @ read_parameters(formulation.topology))
     seconds = (
-        _sum_before(formulation.capacities[formulation.device_arcs], last, count)
-        + _sum_from(formulation.capacities[formulation.server_arcs], first, count)
-        + sizes / formulation.link.up_bytes_per_second
-        + formulation.link.round_trip_seconds
+        _sum_before(formulation.capacities[formulation.tier_arcs[:, 0]], last, count)
+        + _sum_from(formulation.capacities[formulation.tier_arcs[:, 1]], first, count)
+        + transfers
+        + trips
     )
-    seconds[-1] -= formulation.link.round_trip_seconds
+    seconds[-1] -= trips
     seconds[divided | stuck] = np.inf
     admitted = [
         cut for cut in find_single_tensor_cuts(graph) if np.isfinite(seconds[cut.device_operators])
@@ -129,23 +131,33 @@ def weigh_cells(coarse: CoarseGraph, tier: str) -> Floats:
     return np.array(seconds, dtype=np.float64) / sum(seconds)
 
 
-def _sum_crossings(
-    graph: OperatorGraph, banned: frozenset[str]
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return for each prefix length the bytes that cross, and whether a banned value does."""
+def _sum_transfers(solver: Solver) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return for each prefix length what crosses costs, and whether a stuck value crosses."""
+    graph, formulation = solver.graph, solver.formulation
+    parameters = read_parameters(formulation.topology)
     changes = np.zeros((2, len(graph) + 2))
-    for tensor, spec in graph.tensors.items():
-        readers = graph.consumers(tensor)
-        if readers:
-            maker = graph.producer(tensor)
-            begin = 0 if maker is None else graph.position(maker) + 1
-            end = graph.position(readers[-1]) + 1
-            is_stuck = tensor in banned or spec.size_bytes is None
-            row, amount = (1, 1) if is_stuck else (0, spec.size_bytes or 0)
+    for charge in formulation.charges.tensors:
+        if charge.tensor not in graph.tensors:  # labels are no value of the model
+            continue
+        maker = graph.producer(charge.tensor)
+        begin = 0 if maker is None else graph.position(maker) + 1
+        readers = [graph.position(name) for name in graph.consumers(charge.tensor)]
+        is_read_behind = charge.ends_at_last or max(charge.readers, default=0) >= len(
+            formulation.coarse.cells
+        )
+        end = len(graph) + 1 if is_read_behind else max(readers, default=-1) + 1
+        if charge.starts_at_last:
+            begin, end = min(readers, default=len(graph)) + 1, len(graph) + 1
+        costs = [charge.forward[0]]
+        if charge.gradient is not None:
+            costs.append(charge.gradient[0])
+        cost = sum(float(row @ parameters) for row in costs)
+        row, amount = (0, cost) if np.isfinite(cost) else (1, 1.0)
+        if begin < end:
             changes[row, begin] += amount
             changes[row, end] -= amount
-    sizes, stuck = np.cumsum(changes, axis=1)[:, :-1]
-    return sizes, stuck > 0
+    transfers, stuck = np.cumsum(changes, axis=1)[:, :-1]
+    return transfers, stuck > 0
 
 
 def _sum_before(values: Floats, places: Places, count: int) -> Floats:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.placement import Prediction
+from onnxsplit.placement import WORK_KINDS, Prediction
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import name_cut
 from onnxsplit.tiers import Topology
@@ -12,6 +12,25 @@ from onnxsplit.units import format_duration
 _SMALLEST_SHOWN = 0.001
 _FLOAT_NOISE = 1e-9
 _MOST_NAMED = 3
+
+
+def explain_fewer_tiers(split: PricedPlacement, optimum: PricedPlacement) -> str:
+    """Say by how much, and why, using fewer tiers is faster.
+
+    Parameters
+    ----------
+    split : PricedPlacement
+        The best proper split.
+    optimum : PricedPlacement
+        It leaves at least one tier empty.
+    """
+    if optimum.placement.verdict != "split":
+        return explain_whole(split, optimum)
+    used = [tier for tier in optimum.placement.tiers if optimum.placement.operators(tier)]
+    return (
+        f"Using {' and '.join(used)} alone takes {format_duration(optimum.total_seconds)},"
+        f" {format_duration(split.total_seconds - optimum.total_seconds)} less than this split."
+    )
 
 
 def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
@@ -63,7 +82,7 @@ def explain_split(split: PricedPlacement, wholes: Mapping[str, PricedPlacement])
     wholes : mapping of str to PricedPlacement
         Running everything on one tier, where that is possible.
     """
-    device, server = split.placement.tiers
+    device, server = split.placement.tiers[0], split.placement.tiers[-1]
     split_link, split_work = _divide(split.prediction)
     reasons = []
     if device in wholes:
@@ -147,7 +166,7 @@ def format_share(share: float) -> str:
 
 def _divide(prediction: Prediction) -> tuple[float, float]:
     """Return the seconds spent on the link and on computing."""
-    work = sum(part.seconds for part in prediction.parts if part.kind == "compute")
+    work = sum(part.seconds for part in prediction.parts if part.kind in WORK_KINDS)
     return prediction.total_seconds - work, work
 
 

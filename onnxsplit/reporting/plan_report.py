@@ -1,8 +1,9 @@
 """Plans as pages and documents."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from onnxsplit.placement import Certificate, CostPart, Crossing, Plan
+from onnxsplit.placement import Certificate, CostPart, Crossing, PartKind, Plan
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -172,18 +173,27 @@ def _parts_table(plan: Plan) -> Table:
     )
 
 
+_PART_WORDS: Mapping[PartKind, str] = {
+    "compute": "compute on {tier}",
+    "boundary": "what the cut adds on {tier}",
+    "upload": "upload to {far}",
+    "download": "download to {near}",
+    "round_trip": "round trip to {far}",
+    "device_forward": "forward on {tier}",
+    "activation_upload": "activations to {far}",
+    "server": "forward and backward on {tier}",
+    "gradient_download": "gradients to {near}",
+    "device_backward": "backward on {tier}",
+    "label_transfer": "labels to the loss",
+    "model_download": "model to {near}",
+    "model_upload": "model to {far}",
+}
+
+
 def _word_part(part: CostPart) -> str:
     """Name one part of the predicted time; a link is called by its two tiers."""
     near, _, far = part.where.partition("->")
-    match part.kind:
-        case "compute":
-            return f"compute on {part.where}"
-        case "upload":
-            return f"upload to {far}"
-        case "download":
-            return f"download to {near}"
-        case "round_trip":
-            return f"round trip to {far}"
+    return _PART_WORDS[part.kind].format(tier=part.where, near=near, far=far)
 
 
 def _comparison_table(plan: Plan) -> Table:

@@ -25,6 +25,7 @@ from onnxsplit.parity.verification import (
 from onnxsplit.placement import Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
+from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.costing import MeasuringOptions
@@ -266,11 +267,10 @@ def _make_plan(
 ) -> Plan:
     """Plan for the best split, for the cut that was asked for, or for not splitting."""
     graph = grounds.prepared.graph
+    question = pose_question(graph, grounds.profiles, grounds.topology)
     if not cut_at:
         return make_plan(
-            graph,
-            grounds.profiles,
-            grounds.topology,
+            question,
             constraints=constraints,
             require_split=not allow_whole,
             min_share=min_share,
@@ -281,9 +281,7 @@ def _make_plan(
             f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
             " of it. Name a tensor further up."
         )
-    return make_plan_for(
-        graph, grounds.profiles, grounds.topology, placement, constraints=constraints
-    )
+    return make_plan_for(question, placement, constraints=constraints)
 
 
 def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:

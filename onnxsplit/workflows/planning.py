@@ -9,6 +9,7 @@ from onnxsplit.model.loading import ModelSource
 from onnxsplit.placement import Placement, Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.costing import MeasuringOptions
@@ -90,18 +91,12 @@ def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want 
         run=False,
     )
     progress.report("planning")
-    graph, topology = grounds.prepared.graph, grounds.topology
+    question = pose_question(grounds.prepared.graph, grounds.profiles, grounds.topology)
     constraints = Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server))
     wanted = _choose_placement(grounds, placement, cut_at)
     if wanted is None:
-        return make_plan(
-            graph,
-            grounds.profiles,
-            topology,
-            constraints=constraints,
-            require_split=require_split,
-        )
-    return make_plan_for(graph, grounds.profiles, topology, wanted, constraints=constraints)
+        return make_plan(question, constraints=constraints, require_split=require_split)
+    return make_plan_for(question, wanted, constraints=constraints)
 
 
 def _choose_placement(

@@ -21,9 +21,10 @@ from onnxsplit.model.loading import load_model
 from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import infer_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
-from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.formulation import Formulation, formulate
-from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.formulation import Formulation
+from onnxsplit.planning.plans import make_plan, open_solver
+from onnxsplit.planning.question import pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from samples.networks import NAMES, build
@@ -128,7 +129,9 @@ def measure_graph(name: str, graph: OperatorGraph, *, runs: int, networkx: int) 
         "certificate_alone_ms": measure(
             lambda: certify(structure, ticks, flow, structure.reach(SOURCE, flow < ticks)), runs
         ),
-        "whole_plan_ms": measure(lambda: make_plan(graph, profiles, TOPOLOGY), max(1, runs // 3)),
+        "whole_plan_ms": measure(
+            lambda: make_plan(pose_question(graph, profiles, TOPOLOGY)), max(1, runs // 3)
+        ),
     }
     if len(graph) <= networkx:
         network = _to_networkx(structure.tails.tolist(), structure.heads.tolist(), ticks.tolist())
@@ -145,8 +148,9 @@ def measure_graph(name: str, graph: OperatorGraph, *, runs: int, networkx: int) 
 
 
 def _formulate(graph: OperatorGraph, profiles: dict[str, Profile]) -> Formulation:
-    """Build the cut problem."""
-    return formulate(graph, coarsen(graph, profiles), TOPOLOGY, pins={}, banned=frozenset())
+    """Build the cut problem from graph and profiles."""
+    question = pose_question(graph, profiles, TOPOLOGY)
+    return open_solver(question, Constraints()).formulation
 
 
 def _to_networkx(tails: list[int], heads: list[int], ticks: list[int]) -> "nx.DiGraph[int]":

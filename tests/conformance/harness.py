@@ -24,6 +24,7 @@ from onnxsplit.model.shapes import find_symbolic_specs, resolve_tensors
 from onnxsplit.model.stages import Carving
 from onnxsplit.placement import Placement
 from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.question import pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import LINK_PRESETS, Topology
 
@@ -310,7 +311,9 @@ def plan_cuts(graph: OperatorGraph, rng: random.Random) -> list[Placement]:
     plans = []
     for link in LINK_PRESETS.values():
         with contextlib.suppress(InfeasiblePlacementError):
-            plans.append(make_plan(graph, profiles, Topology.pair(link), require_split=True))
+            plans.append(
+                make_plan(pose_question(graph, profiles, Topology.pair(link)), require_split=True)
+            )
     distinct = {frozenset(plan.placement.operators("device")): plan.placement for plan in plans}
     return list(distinct.values())
 

@@ -23,7 +23,7 @@ def _check(case: Case, plan: Plan, best: Price, seed: int) -> None:
     assert chosen is not None, f"seed {seed}: a group is divided"
     if proof.rounding_bound_seconds == 0:
         assert chosen == best, f"seed {seed}: a tie is broken otherwise"
-    check_plan(plan, case.graph, case.profiles)
+    check_plan(plan, case.question)
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -35,7 +35,7 @@ def test_the_optimum_is_the_best_order_ideal(block: int, *, groups: bool) -> Non
         case = draw_case(rng, groups=groups, most=10 if groups else 8)
         prices = [price_by_hand(case, ideal) for ideal in list_ideals(case.graph)]
         best = min(price for price in prices if price is not None)
-        plan = make_plan(case.graph, case.profiles, case.topology)
+        plan = make_plan(case.question)
         _check(case, plan, best, seed)
         assert plan.verdict == plan.placement.verdict
         interior += plan.placement.is_proper
@@ -61,9 +61,9 @@ def test_the_best_proper_split_is_the_best_proper_ideal(block: int, *, groups: b
         if not proper:
             none += 1
             with pytest.raises(InfeasiblePlacementError, match="proper split"):
-                make_plan(case.graph, case.profiles, case.topology, require_split=True)
+                make_plan(case.question, require_split=True)
             continue
-        plan = make_plan(case.graph, case.profiles, case.topology, require_split=True)
+        plan = make_plan(case.question, require_split=True)
         _check(case, plan, min(proper), seed)
         assert plan.placement.is_proper
         forced += plan.verdict != "split"
@@ -88,11 +88,11 @@ def test_pins_restrict_the_ideals_and_contradictions_are_named() -> None:
         if not allowed:
             infeasible += 1
             with pytest.raises(InfeasiblePlacementError, match="pinned"):
-                make_plan(case.graph, case.profiles, case.topology, constraints=constraints)
+                make_plan(case.question, constraints=constraints)
             continue
-        plan = make_plan(case.graph, case.profiles, case.topology, constraints=constraints)
+        plan = make_plan(case.question, constraints=constraints)
         _check(case, plan, min(price for price in allowed if price is not None), seed)
-        free = make_plan(case.graph, case.profiles, case.topology)
+        free = make_plan(case.question)
         binding += free.placement != plan.placement
     assert binding >= 100
     assert infeasible >= 50
@@ -120,10 +120,10 @@ def test_banned_tensors_never_cross() -> None:
                 best = price if best is None else min(best, price)
         assert best is not None
         constraints = Constraints(banned_tensors=tuple(banned))
-        plan = make_plan(case.graph, case.profiles, case.topology, constraints=constraints)
+        plan = make_plan(case.question, constraints=constraints)
         _check(case, plan, best, seed)
         assert not banned & {crossing.tensor for crossing in plan.crossings}
-        binding += make_plan(case.graph, case.profiles, case.topology).placement != plan.placement
+        binding += make_plan(case.question).placement != plan.placement
     assert binding >= 60
 
 
@@ -132,10 +132,10 @@ def test_any_given_placement_is_priced_as_by_hand() -> None:
         rng = random.Random(seed)
         case = draw_case(rng)
         ideal = rng.choice(list(list_ideals(case.graph)))
-        placement = make_plan(case.graph, case.profiles, case.topology).placement
+        placement = make_plan(case.question).placement
         tier_of = {name: "device" if name in ideal else "server" for name in placement.tier_of}
         given = type(placement)(tiers=placement.tiers, tier_of=tier_of)
-        plan = make_plan_for(case.graph, case.profiles, case.topology, given)
+        plan = make_plan_for(case.question, given)
         price = price_by_hand(case, ideal)
         assert price is not None
         assert plan.predicted.total_seconds == pytest.approx(float(price.seconds)), f"seed {seed}"

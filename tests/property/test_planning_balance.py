@@ -6,25 +6,10 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.planning.balance import find_balanced_cut
-from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.formulation import formulate
-from onnxsplit.planning.optimum import Solver
-from onnxsplit.planning.pricing import price_placement
+from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.plans import open_solver
 from onnxsplit.planning.shares import tabulate_cuts
 from tests.random_graphs import Case, Price, draw_case, list_ideals, price_by_hand
-
-
-def _open_solver(case: Case) -> Solver:
-    formulation = formulate(
-        case.graph, coarsen(case.graph, case.profiles), case.topology, pins={}, banned=frozenset()
-    )
-    return Solver(
-        graph=case.graph,
-        formulation=formulation,
-        price=lambda placement: price_placement(
-            case.graph, case.profiles, case.topology, placement
-        ),
-    )
 
 
 def _weigh(case: Case) -> dict[str, Fraction]:
@@ -60,7 +45,7 @@ def test_a_balanced_cut_is_balanced_never_too_cheap_and_mostly_the_best(block: i
             continue
         least = Fraction(rng.choice([5, 10, 20, 30]), 100)
         best = _find_best(case, least)
-        solver = _open_solver(case)
+        solver = open_solver(case.question, Constraints())
         cut = find_balanced_cut(solver, tabulate_cuts(solver), float(least))
         assert solver.solves <= 18, f"seed {seed}"
         if best is None:
@@ -86,7 +71,7 @@ def test_every_prefix_is_tabulated_at_its_price() -> None:
     admitted = divided = 0
     for seed in range(300):
         case = draw_case(random.Random(seed), groups=True)
-        table = tabulate_cuts(_open_solver(case))
+        table = tabulate_cuts(open_solver(case.question, Constraints()))
         names = [operator.name for operator in case.graph]
         for count in range(len(names) + 1):
             price = price_by_hand(case, frozenset(names[:count]))

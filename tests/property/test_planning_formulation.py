@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from onnxsplit.mincut import SINK, SOURCE, CutProblem, solve_minimum_cut
-from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.constraints import Constraints, find_banned
-from onnxsplit.planning.formulation import Formulation, formulate
+from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.formulation import Formulation
+from onnxsplit.planning.plans import open_solver
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 
 Arc = tuple[int, int, float]
@@ -21,13 +21,7 @@ UNIT = 10**15  # decimals of the cases times this are whole numbers
 
 
 def _formulate(case: Case) -> Formulation:
-    return formulate(
-        case.graph,
-        coarsen(case.graph, case.profiles),
-        case.topology,
-        pins={},
-        banned=find_banned(case.graph, Constraints()),
-    )
+    return open_solver(case.question, Constraints()).formulation
 
 
 def _list_arcs(formulation: Formulation) -> list[Arc]:
@@ -167,15 +161,12 @@ def _charge_each_vertex(formulation: Formulation, arcs: list[Arc]) -> list[Arc]:
 def _forget_round_trip(formulation: Formulation, arcs: list[Arc]) -> list[Arc]:
     """Leave the round trip out."""
     latest = formulation.structure.vertex_count - 1
-    has_trip = bool(formulation.link.round_trip_seconds)
-    return [arc for arc in arcs if not has_trip or latest not in arc[:2]]
+    return [arc for arc in arcs if latest not in arc[:2]]
 
 
 def _charge_round_trip_to_first(formulation: Formulation, arcs: list[Arc]) -> list[Arc]:
     """Tie the round trip to the first cell alone, as if the server always ran a root."""
     latest = formulation.structure.vertex_count - 1
-    if not formulation.link.round_trip_seconds:
-        return arcs
     return [arc for arc in arcs if arc[0] != latest or arc[1] == 2]
 
 

@@ -76,7 +76,7 @@ def test_plans_are_the_best_ideals_and_their_certificates_hold(*, rough: bool, s
     for seed in range(500):
         case = _draw(seed, rough=rough, stuck=stuck)
         prices = _price_ideals(case)
-        plan = make_plan(case.graph, case.profiles, case.topology)
+        plan = make_plan(case.question)
         _check(case, plan, min(prices), seed)
         assert "constant" not in {value.tensor for value in (*plan.downloads, *plan.crossings)}
         met.count(case, plan, prices)
@@ -101,9 +101,9 @@ def test_the_best_proper_split_is_exact_or_refused_for_good_reason(
         if not prices:
             none += 1
             with pytest.raises(InfeasiblePlacementError, match="no proper split"):
-                make_plan(case.graph, case.profiles, case.topology, require_split=True)
+                make_plan(case.question, require_split=True)
             continue
-        plan = make_plan(case.graph, case.profiles, case.topology, require_split=True)
+        plan = make_plan(case.question, require_split=True)
         _check(case, plan, min(prices), seed)
         assert plan.placement.is_proper, f"seed {seed}"
         met.count(case, plan, prices)
@@ -138,15 +138,15 @@ def test_the_best_split_under_pins_and_bans_is_exact_or_refused() -> None:
             refused += 1
             with pytest.raises(InfeasiblePlacementError):
                 make_plan(
-                    case.graph,
-                    case.profiles,
-                    case.topology,
+                    case.question,
                     constraints=constraints,
                     require_split=True,
                 )
             continue
         plan = make_plan(
-            case.graph, case.profiles, case.topology, constraints=constraints, require_split=True
+            case.question,
+            constraints=constraints,
+            require_split=True,
         )
         _check(case, plan, min(prices), seed)
         met.count(case, plan, prices)

@@ -18,8 +18,8 @@ Arcs = list[tuple[int, int, float]]
 def _problem(vertices: int, arcs: Arcs) -> CutProblem:
     builder = ProblemBuilder(vertex_count=vertices)
     for tail, head, capacity in arcs:
-        builder.add_arc(tail, head, capacity)
-    return builder.build()
+        builder.add_arc(tail, head, np.array([capacity]))
+    return builder.build().at(np.ones(1))
 
 
 def _value(vertices: int, arcs: Arcs) -> float:

@@ -10,6 +10,7 @@ from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.placement import Placement
 from onnxsplit.planning.constraints import Constraints, resolve_pins
 from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import name_cut, place_cut
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
@@ -64,37 +65,31 @@ def _place(**tier_of: str) -> Placement:
 
 def test_a_placement_that_leaves_out_an_operator_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="leaves out the operator 'c'"):
-        make_plan_for(GRAPH, PROFILES, TOPOLOGY, _place(a="device", b="server"))
+        make_plan_for(pose_question(GRAPH, PROFILES, TOPOLOGY), _place(a="device", b="server"))
 
 
 def test_a_placement_of_an_unknown_operator_is_refused_by_name() -> None:
     placement = _place(a="device", b="server", c="server", d="server")
     with pytest.raises(UsageError, match="names 'd', which is no operator"):
-        make_plan_for(GRAPH, PROFILES, TOPOLOGY, placement)
+        make_plan_for(pose_question(GRAPH, PROFILES, TOPOLOGY), placement)
 
 
 def test_a_placement_for_other_tiers_is_refused() -> None:
     placement = Placement(tiers=("phone", "server"), tier_of=dict.fromkeys("abc", "phone"))
     with pytest.raises(UsageError, match="for the tiers phone, server"):
-        make_plan_for(GRAPH, PROFILES, TOPOLOGY, placement)
+        make_plan_for(pose_question(GRAPH, PROFILES, TOPOLOGY), placement)
 
 
 def test_a_placement_may_not_let_a_banned_value_cross() -> None:
     placement = _place(a="device", b="server", c="server")
     constraints = Constraints(banned_tensors=("t",))
     with pytest.raises(InfeasiblePlacementError, match="'t' crosses from device to server"):
-        make_plan_for(GRAPH, PROFILES, TOPOLOGY, placement, constraints=constraints)
-
-
-def test_three_tiers_are_refused_rather_than_two_of_them_planned() -> None:
-    topology = Topology(tiers=("device", "edge", "server"), links=(LINK, LINK))
-    with pytest.raises(UsageError, match="not for device, edge, server"):
-        make_plan(GRAPH, {**PROFILES, "edge": PROFILES["server"]}, topology)
+        make_plan_for(pose_question(GRAPH, PROFILES, TOPOLOGY), placement, constraints=constraints)
 
 
 def test_a_tier_without_a_profile_is_named() -> None:
     with pytest.raises(UsageError, match="server has no profile"):
-        make_plan(GRAPH, {"device": PROFILES["device"]}, TOPOLOGY)
+        pose_question(GRAPH, {"device": PROFILES["device"]}, TOPOLOGY)
 
 
 @pytest.mark.parametrize("pattern", ["op:Op", "op:com.example.Op", "op:com.example.*"])
@@ -119,9 +114,9 @@ def test_a_cut_at_an_initializer_is_refused_as_a_constant() -> None:
 @pytest.mark.parametrize(("device", "server"), [(0.001, 0.001), (100.0, 0.001)])
 def test_a_plan_that_does_not_split_lists_the_best_split(device: float, server: float) -> None:
     profiles = _profiles(device, server)
-    plan = make_plan(GRAPH, profiles, TOPOLOGY)
+    plan = make_plan(pose_question(GRAPH, profiles, TOPOLOGY))
     assert plan.verdict != "split"
-    split = make_plan(GRAPH, profiles, TOPOLOGY, require_split=True)
+    split = make_plan(pose_question(GRAPH, profiles, TOPOLOGY), require_split=True)
     listed = next(other for other in plan.alternatives if other.reason == "the best proper split")
     assert listed.placement == split.placement
     assert listed.prediction == split.predicted
@@ -129,13 +124,13 @@ def test_a_plan_that_does_not_split_lists_the_best_split(device: float, server: 
 
 def test_a_plan_without_any_split_to_list_is_made_all_the_same() -> None:
     constraints = Constraints(pin_server=("a",))
-    plan = make_plan(GRAPH, PROFILES, TOPOLOGY, constraints=constraints)
+    plan = make_plan(pose_question(GRAPH, PROFILES, TOPOLOGY), constraints=constraints)
     assert plan.verdict == "all-server"
     assert not plan.alternatives
 
 
 def test_a_forced_split_lists_the_true_optimum_first() -> None:
-    plan = make_plan(GRAPH, _profiles(0.001, 0.001), TOPOLOGY, require_split=True)
+    plan = make_plan(pose_question(GRAPH, _profiles(0.001, 0.001), TOPOLOGY), require_split=True)
     assert plan.alternatives[0].reason == "the optimum over all placements"
     assert plan.alternatives[0].placement.verdict == plan.verdict == "all-device"
 
@@ -149,7 +144,9 @@ def test_a_placement_a_hair_slower_than_the_optimum_is_not_called_as_good() -> N
         _place(a="device", b="server", c="server"),
         _place(a="device", b="device", c="server"),
     ]
-    notes = [make_plan_for(GRAPH, profiles, TOPOLOGY, p).notes[0] for p in placements]
+    notes = [
+        make_plan_for(pose_question(GRAPH, profiles, TOPOLOGY), p).notes[0] for p in placements
+    ]
     assert sorted("as good as" in note for note in notes) == [False, True]
     assert any("(under 0.1 %) longer" in note for note in notes)
 

@@ -8,6 +8,7 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.question import pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 
@@ -64,9 +65,7 @@ def _refusal(
     )
     with pytest.raises(InfeasiblePlacementError) as caught:
         make_plan(
-            _chain(stuck=stuck),
-            _profiles(server_groups=server_groups),
-            TOPOLOGY,
+            pose_question(_chain(stuck=stuck), _profiles(server_groups=server_groups), TOPOLOGY),
             constraints=constraints,
             require_split=require_split,
         )
@@ -125,4 +124,4 @@ def test_a_model_without_operators_has_nothing_to_split() -> None:
     )
     profiles = {tier: Profile(tier=tier, groups=()) for tier in ("device", "server")}
     with pytest.raises(InfeasiblePlacementError, match="no operators to run"):
-        make_plan(graph, profiles, TOPOLOGY, require_split=True)
+        make_plan(pose_question(graph, profiles, TOPOLOGY), require_split=True)

@@ -20,6 +20,7 @@ from onnxsplit.planning.inspection import inspect_graph
 from onnxsplit.planning.matching import match_profile
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.pricing import price_placement
+from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import find_single_tensor_cuts, place_cut
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
@@ -94,7 +95,7 @@ def _place(*device: str) -> Placement:
 
 
 def _parts(placement: Placement) -> dict[str, float]:
-    priced = price_placement(CHAIN, PROFILES, TOPOLOGY, placement)
+    priced = price_placement(pose_question(CHAIN, PROFILES, TOPOLOGY), placement)
     return {f"{part.kind} {part.where}": part.seconds for part in priced.prediction.parts}
 
 
@@ -127,11 +128,11 @@ def test_a_crossing_with_two_consumers_pays_once_and_outputs_on_the_device_stay(
 
 
 def test_the_plan_is_the_cheapest_and_its_parts_add_up() -> None:
-    plan = make_plan(CHAIN, PROFILES, TOPOLOGY)
+    plan = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY))
     assert plan.verdict == "all-server"
     assert plan.predicted.total_seconds == pytest.approx(2.5)
     assert plan.baselines == pytest.approx({"all-device": 7.5, "all-server": 2.5})
-    split = make_plan(CHAIN, PROFILES, TOPOLOGY, require_split=True)
+    split = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY), require_split=True)
     assert split.placement.operators("device") == ("conv1",)
     # 1.0 + 0.65 + 40/100 + 25/50 + 0.25
     assert split.predicted.total_seconds == pytest.approx(2.8)
@@ -145,20 +146,22 @@ def test_the_plan_is_the_cheapest_and_its_parts_add_up() -> None:
 
 def test_a_split_that_wins_says_why() -> None:
     fast = Topology.pair(replace(LINK, up_bytes_per_second=50.0, down_bytes_per_second=1000.0))
-    plan = make_plan(CHAIN, PROFILES, fast)
+    plan = make_plan(pose_question(CHAIN, PROFILES, fast))
     assert plan.verdict == "split"
     assert plan.reason.startswith("The cut lies here because computing takes")
     assert "instead of 7.5 s on the device alone" in plan.reason
-    assert make_plan(CHAIN, PROFILES, TOPOLOGY).reason == ""
+    assert make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY)).reason == ""
 
 
 def test_a_placement_that_sends_results_back_is_refused_by_name() -> None:
     with pytest.raises(InfeasiblePlacementError, match=r"'relu1'.*'conv1'"):
-        make_plan_for(CHAIN, PROFILES, TOPOLOGY, _place("relu1"))
+        make_plan_for(pose_question(CHAIN, PROFILES, TOPOLOGY), _place("relu1"))
 
 
 def test_a_given_placement_says_what_it_costs_against_the_optimum() -> None:
-    plan = make_plan_for(CHAIN, PROFILES, TOPOLOGY, _place("conv1", "relu1", "conv2"))
+    plan = make_plan_for(
+        pose_question(CHAIN, PROFILES, TOPOLOGY), _place("conv1", "relu1", "conv2")
+    )
     assert plan.predicted.total_seconds == pytest.approx(5.5 + 0.2 + 0.06 + 0.1 + 0.25)
     assert "longer than the optimum, which is all-server in 2.5 s" in plan.notes[0]
     assert plan.certificate.restriction == "the given placement"
@@ -173,7 +176,7 @@ def test_a_small_share_is_said_first_and_the_next_cut_is_named() -> None:
             "server", ("conv1", 0.001), ("relu1", 0.001), ("conv2", 0.4), ("gemm1", 0.6)
         ),
     }
-    plan = make_plan(CHAIN, profiles, TOPOLOGY, require_split=True)
+    plan = make_plan(pose_question(CHAIN, profiles, TOPOLOGY), require_split=True)
     assert plan.notes[0].startswith("This split moves only 0.")
     assert "at least 5.0 %" in plan.notes[1]
     assert "crosses at c" in plan.notes[1]
@@ -185,9 +188,9 @@ def test_groups_of_either_machine_are_never_divided() -> None:
         "device": _profile("device", ("conv1 relu1", 1.5), ("conv2", 4.0), ("gemm1", 2.0)),
         "server": _profile("server", ("conv1", 0.1), ("relu1 conv2", 0.45), ("gemm1", 0.2)),
     }
-    plan = make_plan(CHAIN, profiles, TOPOLOGY, require_split=True)
+    plan = make_plan(pose_question(CHAIN, profiles, TOPOLOGY), require_split=True)
     assert plan.placement.operators("server") == ("gemm1",)
-    divided = make_plan_for(CHAIN, profiles, TOPOLOGY, _place("conv1"))
+    divided = make_plan_for(pose_question(CHAIN, profiles, TOPOLOGY), _place("conv1"))
     assert any("shared equally" in note for note in divided.notes)
     assert divided.predicted.total_seconds == pytest.approx(
         0.75 + 0.45 + 0.2 + 0.4 + 25 / 50 + 0.25
@@ -197,9 +200,12 @@ def test_groups_of_either_machine_are_never_divided() -> None:
 def test_a_single_operator_has_no_proper_split() -> None:
     graph = _graph(("conv1", "x", "y"), outputs="y")
     profiles = {tier: _profile(tier, ("conv1", 1.0)) for tier in ("device", "server")}
-    assert make_plan(graph, profiles, TOPOLOGY).verdict in {"all-device", "all-server"}
+    assert make_plan(pose_question(graph, profiles, TOPOLOGY)).verdict in {
+        "all-device",
+        "all-server",
+    }
     with pytest.raises(InfeasiblePlacementError, match="single operator"):
-        make_plan(graph, profiles, TOPOLOGY, require_split=True)
+        make_plan(pose_question(graph, profiles, TOPOLOGY), require_split=True)
 
 
 def test_one_kernel_has_no_proper_split() -> None:
@@ -208,7 +214,7 @@ def test_one_kernel_has_no_proper_split() -> None:
         "device": _profile("device", ("conv1 gemm1", 1.0), ("relu1", 1.0), ("conv2", 1.0)),
     }
     with pytest.raises(InfeasiblePlacementError, match="one kernel"):
-        make_plan(CHAIN, profiles, TOPOLOGY, require_split=True)
+        make_plan(pose_question(CHAIN, profiles, TOPOLOGY), require_split=True)
 
 
 def test_values_that_cannot_travel_are_never_crossed_and_named() -> None:
@@ -217,9 +223,9 @@ def test_values_that_cannot_travel_are_never_crossed_and_named() -> None:
         tensors[name] = TensorSpec(name=name, dtype="float32", shape=None, kind="sequence")
     graph = replace(CHAIN, tensors=tensors)
     with pytest.raises(InfeasiblePlacementError, match=r"'a'.*sequence"):
-        make_plan(graph, PROFILES, TOPOLOGY, require_split=True)
+        make_plan(pose_question(graph, PROFILES, TOPOLOGY), require_split=True)
     with pytest.raises(InfeasiblePlacementError, match="sequence"):
-        make_plan_for(graph, PROFILES, TOPOLOGY, _place("conv1"))
+        make_plan_for(pose_question(graph, PROFILES, TOPOLOGY), _place("conv1"))
 
 
 class TestMatching:
@@ -289,9 +295,7 @@ class TestPins:
     def test_pins_that_leave_no_split_say_so(self) -> None:
         with pytest.raises(InfeasiblePlacementError, match="proper split"):
             make_plan(
-                CHAIN,
-                PROFILES,
-                TOPOLOGY,
+                pose_question(CHAIN, PROFILES, TOPOLOGY),
                 constraints=Constraints(pin_server=("conv1",)),
                 require_split=True,
             )
@@ -299,9 +303,7 @@ class TestPins:
     def test_a_given_placement_may_not_contradict_a_pin(self) -> None:
         with pytest.raises(InfeasiblePlacementError, match="'conv1'"):
             make_plan_for(
-                CHAIN,
-                PROFILES,
-                TOPOLOGY,
+                pose_question(CHAIN, PROFILES, TOPOLOGY),
                 _place("conv1"),
                 constraints=Constraints(pin_server=("conv1",)),
             )
@@ -360,12 +362,14 @@ def _borrow_certificate(plan: Plan) -> Plan:
     [_double_total, _drop_part, _drop_crossing, _move_operator, _weaken_flow, _borrow_certificate],
 )
 def test_a_tampered_plan_is_found(tamper: Callable[[Plan], Plan]) -> None:
-    plan = make_plan(CHAIN, PROFILES, TOPOLOGY, require_split=True)
-    check_plan(plan, CHAIN, PROFILES)
+    plan = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY), require_split=True)
+    check_plan(plan, pose_question(CHAIN, PROFILES, plan.topology))
     with pytest.raises(InternalError):
-        check_plan(tamper(plan), CHAIN, PROFILES)
+        check_plan(tamper(plan), pose_question(CHAIN, PROFILES, TOPOLOGY))
 
 
 def test_the_same_inputs_give_the_same_plan() -> None:
-    first = make_plan(CHAIN, PROFILES, TOPOLOGY, require_split=True).to_json()
-    assert make_plan(CHAIN, PROFILES, TOPOLOGY, require_split=True).to_json() == first
+    first = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY), require_split=True).to_json()
+    assert (
+        make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY), require_split=True).to_json() == first
+    )

@@ -1,0 +1,48 @@
+"""From a question to charges: one entry for each objective.
+
+Sources: the auxiliary vertex per tensor follows Hu et al., "Dynamic Adaptive DNN Surgery for
+Inference Acceleration on the Edge" (INFOCOM 2019), the cut itself arXiv 2507.01041; both are
+rebuilt here from their ideas and corrected where brute force showed a difference.
+"""
+
+from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
+from onnxsplit.planning.charges import Charges
+from onnxsplit.planning.coarsening import CoarseGraph
+from onnxsplit.planning.inference_charges import charge_inference
+from onnxsplit.planning.prices import EVERY_SECOND, price_energy
+from onnxsplit.planning.question import Question
+from onnxsplit.planning.training_charges import charge_training
+
+
+def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -> Charges:
+    """Return what a placement of the coarse graph is charged for.
+
+    Parameters
+    ----------
+    question : Question
+    coarse : CoarseGraph
+    banned : frozenset of str
+        Values that may not cross.
+
+    Returns
+    -------
+    Charges
+        In the objective's unit.
+
+    Raises
+    ------
+    UsageError
+        The objective does not fit the chain.
+
+    Notes
+    -----
+    O(n + m).
+    """
+    match question.objective:
+        case InferenceLatency():
+            return charge_inference(question, coarse, banned, EVERY_SECOND)
+        case Energy():
+            prices = price_energy(question.objective, question.topology)
+            return charge_inference(question, coarse, banned, prices)
+        case TrainingDelay():
+            return charge_training(question, question.objective, coarse, banned)

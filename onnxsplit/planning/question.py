@@ -1,0 +1,174 @@
+"""What a plan is asked for: model, machines, links, objective, and where data lives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from onnxsplit.errors import UsageError, suggest
+from onnxsplit.graph import OperatorGraph
+from onnxsplit.objectives import InferenceLatency, Objective, TrainingDelay
+from onnxsplit.planning.backward import fill_backward
+from onnxsplit.planning.matching import match_profile
+from onnxsplit.profiles import Profile
+from onnxsplit.tiers import Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireFormat:
+    """How a tensor travels, where that is not as it stands in memory.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``float16``, ``int8`` or ``as sent``.
+    size_bytes : int
+        Bytes on the link.
+    send_seconds, receive_seconds : float
+        Encoding and decoding on the two tiers.
+    """
+
+    name: str
+    size_bytes: int
+    send_seconds: float = 0.0
+    receive_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A model input that is the last run's output, such as a decoder's cache.
+
+    Parameters
+    ----------
+    past : str
+        The model input.
+    present : str
+        The model output that becomes it.
+    """
+
+    past: str
+    present: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPlaces:
+    """Where data lives that does not live on the first tier.
+
+    Parameters
+    ----------
+    inputs_at_last, outputs_at_last : frozenset of str
+        Model inputs that live, and model outputs that are wanted, on the last tier.
+    states : tuple of State
+        Never travel: they stay on the tier where their operators run.
+    """
+
+    inputs_at_last: frozenset[str] = frozenset()
+    outputs_at_last: frozenset[str] = frozenset()
+    states: tuple[State, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """All that a placement's cost depends on.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    profiles : mapping of str to Profile
+        Tier to profile, in the graph's names; for training with ``backward_seconds``.
+    topology : Topology
+    objective : Objective
+    places : DataPlaces
+    wires : mapping of str to WireFormat
+        Tensors that travel otherwise than they stand in memory.
+
+    Raises
+    ------
+    UsageError
+        A place, state or wire names a tensor that does not exist, or is no input or output.
+    """
+
+    graph: OperatorGraph
+    profiles: Mapping[str, Profile]
+    topology: Topology
+    objective: Objective = field(default_factory=InferenceLatency)
+    places: DataPlaces = field(default_factory=DataPlaces)
+    wires: Mapping[str, WireFormat] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that the model does not have."""
+        graph, places = self.graph, self.places
+        pasts = {state.past for state in places.states}
+        presents = {state.present for state in places.states}
+        for kind, names, known in (
+            ("input", places.inputs_at_last | pasts, graph.inputs),
+            ("output", places.outputs_at_last | presents, graph.outputs),
+            ("tensor", frozenset(self.wires), tuple(graph.tensors)),
+        ):
+            for name in sorted(names - set(known)):
+                raise UsageError(f"The model has no {kind} {name!r}. {suggest(name, known)}")
+
+    def measure_wire(self, tensor: str) -> int | None:
+        """Return the bytes of a tensor on a link; None if it can't travel."""
+        if tensor in self.wires:
+            return self.wires[tensor].size_bytes
+        return self.graph.tensors[tensor].size_bytes
+
+    def find_boundary_seconds(self, tensor: str, source: str, target: str) -> tuple[float, float]:
+        """Return what sending and receiving a tensor adds on two neighbouring tiers."""
+        sent = self.profiles[source].boundaries.get(tensor)
+        taken = self.profiles[target].boundaries.get(tensor)
+        wire = self.wires.get(tensor)
+        return (
+            (sent.send_seconds if sent else 0.0) + (wire.send_seconds if wire else 0.0),
+            (taken.receive_seconds if taken else 0.0) + (wire.receive_seconds if wire else 0.0),
+        )
+
+
+def pose_question(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    topology: Topology,
+    *,
+    objective: Objective | None = None,
+    places: DataPlaces | None = None,
+    wires: Mapping[str, WireFormat] | None = None,
+) -> Question:
+    """Fit the profiles to the model, and put everything together.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    profiles : mapping of str to Profile
+        Tier to profile; each must fit the graph.
+    topology : Topology
+    objective : Objective, optional
+        Inference latency if not given.
+    places : DataPlaces, optional
+        Everything on the first tier if not given.
+    wires : mapping of str to WireFormat, optional
+
+    Returns
+    -------
+    Question
+        For training its profiles have backward seconds, by a named table where nobody measured.
+
+    Raises
+    ------
+    ProfileMismatchError
+        A profile does not fit the model.
+    UsageError
+        A tier has no profile, or a name does not exist.
+    """
+    for tier in topology.tiers:
+        if tier not in profiles:
+            raise UsageError(f"The {tier} has no profile; give one for each tier.")
+    fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    if isinstance(objective, TrainingDelay):
+        fitted = {tier: fill_backward(profile, graph) for tier, profile in fitted.items()}
+    return Question(
+        graph=graph,
+        profiles=fitted,
+        topology=topology,
+        objective=objective or InferenceLatency(),
+        places=places or DataPlaces(),
+        wires=wires or {},
+    )
