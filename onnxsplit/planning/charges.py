@@ -132,8 +132,6 @@ class Charges:
         What running anything before a link costs.
     always : ndarray of float64, shape (columns,)
         Charged whatever the placement is.
-    together : tuple of tuple of int
-        Vertices that share a tier.
     shared : tuple of SharedCharge
     """
 
@@ -145,7 +143,6 @@ class Charges:
     first: Floats
     before: Floats
     always: Floats
-    together: tuple[tuple[int, ...], ...] = ()
     shared: tuple[SharedCharge, ...] = ()
 
     @property

@@ -1,6 +1,6 @@
 """The common coarsening of all profiles' groups: what no cut may divide."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -11,7 +11,7 @@ from onnxsplit.profiles import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Operators that stay together, because some machine runs them as one kernel.
+    """Operators that stay together: some machine runs them as one kernel, or they have to.
 
     Parameters
     ----------
@@ -55,14 +55,20 @@ class CoarseGraph:
         return tuple(i for i, after in enumerate(self.successors) if not after)
 
 
-def coarsen(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> CoarseGraph:
-    """Merge the groups of all profiles, and the cycles that merging makes.
+def coarsen(
+    graph: OperatorGraph,
+    profiles: Mapping[str, Profile],
+    together: Sequence[Sequence[str]] = (),
+) -> CoarseGraph:
+    """Merge the groups of all profiles, what is kept together, and the cycles that merging makes.
 
     Parameters
     ----------
     graph : OperatorGraph
     profiles : mapping of str to Profile
         Tier to profile; each lists every operator of the graph once.
+    together : sequence of sequence of str
+        Further operators that share a tier.
 
     Returns
     -------
@@ -74,9 +80,11 @@ def coarsen(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> CoarseGrap
     -----
     O(n + m): union of groups, then strongly connected components of the quotient.
     """
-    if all(len(group.operators) == 1 for p in profiles.values() for group in p.groups):
+    groups = [group.operators for profile in profiles.values() for group in profile.groups]
+    bundles = [names for names in (*groups, *together) if len(names) > 1]
+    if not bundles:
         return _assemble([[operator.name] for operator in graph], graph, profiles)
-    leader = _merge_groups(graph, profiles)
+    leader = _merge_groups(graph, bundles)
     quotient: nx.DiGraph[str] = nx.DiGraph()
     quotient.add_nodes_from(leader[operator.name] for operator in graph)
     edges = {
@@ -103,7 +111,7 @@ def coarsen(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> CoarseGrap
     return _assemble([members[component] for component in order], graph, profiles)
 
 
-def _merge_groups(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> dict[str, str]:
+def _merge_groups(graph: OperatorGraph, bundles: Sequence[Sequence[str]]) -> dict[str, str]:
     """Map every operator to one that stands for its union of groups."""
     leader = {operator.name: operator.name for operator in graph}
 
@@ -113,11 +121,10 @@ def _merge_groups(graph: OperatorGraph, profiles: Mapping[str, Profile]) -> dict
             name = leader[name]
         return name
 
-    for profile in profiles.values():
-        for group in profile.groups:
-            first = find(group.operators[0])
-            for name in group.operators[1:]:
-                leader[find(name)] = first
+    for names in bundles:
+        first = find(names[0])
+        for name in names[1:]:
+            leader[find(name)] = first
     return {name: find(name) for name in leader}
 
 

@@ -166,7 +166,7 @@ def formulate(
     for tensor in charges.tensors:
         network.add_tensor(tensor)
     network.add_trips(allowed)
-    network.add_groups()
+    network.add_shared()
     problem = network.builder.build()
     parameters = read_parameters(topology)
     return Formulation(
@@ -287,12 +287,8 @@ class _Network:
             if paid.any() and within:
                 self._gather([self.locate(vertex, layer) for vertex in within], paid, (0, 0))
 
-    def add_groups(self) -> None:
-        """Keep vertices together, and charge shared parameters once."""
-        for group in self.charges.together:
-            for one, other in zip(group, (*group[1:], group[0]), strict=True):
-                for layer in range(self.layers):
-                    self.builder.add_arc(self.locate(one, layer), self.locate(other, layer))
+    def add_shared(self) -> None:
+        """Charge shared parameters once."""
         for entry in self.charges.shared:
             members = [self.locate(vertex, 0) for vertex in entry.vertices]
             self._gather(members, entry.first_tier, (0, 0))

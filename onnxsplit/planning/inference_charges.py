@@ -61,7 +61,6 @@ def charge_inference(
         first=first,
         before=before,
         always=always,
-        together=keep_states_together(question.graph, coarse, question.places),
     )
 
 
@@ -72,20 +71,6 @@ def list_order(coarse: CoarseGraph) -> tuple[tuple[int, int], ...]:
         for place in range(len(coarse.cells))
         for before in sorted(coarse.predecessors[place])
     )
-
-
-def keep_states_together(
-    graph: OperatorGraph, coarse: CoarseGraph, places: DataPlaces
-) -> tuple[tuple[int, ...], ...]:
-    """Return, for each state, the cells of its readers and its writer."""
-    groups = []
-    for state in places.states:
-        writer = graph.producer(state.present)
-        users = (*graph.consumers(state.past), *((writer,) if writer else ()))
-        cells = sorted({coarse.cell_of[name] for name in users})
-        if len(cells) > 1:
-            groups.append(tuple(cells))
-    return tuple(groups)
 
 
 def list_travellers(graph: OperatorGraph, places: DataPlaces) -> Iterator[str]:

@@ -180,7 +180,7 @@ def open_solver(
         A constraint names what does not exist, or the objective does not fit the chain.
     """
     graph = question.graph
-    coarse = coarsen(graph, question.profiles)
+    coarse = coarsen(graph, question.profiles, question.together)
     banned = find_banned(graph, constraints)
     formulation = formulate(
         charge(question, coarse, banned=banned),

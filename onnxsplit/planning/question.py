@@ -7,6 +7,7 @@ from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import InferenceLatency, Objective, TrainingDelay
 from onnxsplit.planning.backward import fill_backward
+from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
 from onnxsplit.profiles import Profile
 from onnxsplit.tiers import Topology
@@ -105,6 +106,22 @@ class Question:
         ):
             for name in sorted(names - set(known)):
                 raise UsageError(f"The model has no {kind} {name!r}. {suggest(name, known)}")
+
+    @property
+    def together(self) -> tuple[tuple[str, ...], ...]:
+        """Operators that share a tier: those of a state, and those that train one parameter."""
+        graph = self.graph
+        groups = []
+        for state in self.places.states:
+            writer = graph.producer(state.present)
+            groups.append((*graph.consumers(state.past), *((writer,) if writer else ())))
+        if isinstance(self.objective, TrainingDelay):
+            users: dict[str, list[str]] = {}
+            for name, weights in follow_gradients(graph, self.objective.frozen).trained.items():
+                for weight in weights:
+                    users.setdefault(weight, []).append(name)
+            groups += [tuple(names) for names in users.values()]
+        return tuple(names for names in groups if len(names) > 1)
 
     def measure_wire(self, tensor: str) -> int | None:
         """Return the bytes of a tensor on a link; None if it can't travel."""

@@ -101,11 +101,6 @@ def charge_training(
         first=first,
         before=np.zeros((1, _COLUMNS)),
         always=np.zeros(_COLUMNS),
-        together=tuple(
-            cells
-            for weight, cells in shared.items()
-            if any(weight in names for names in flow.trained.values())
-        ),
         shared=tuple(
             _charge_shared(graph, flow, weight, cells) for weight, cells in shared.items()
         ),

@@ -143,11 +143,11 @@ def _price_loss(
         ("gradient_download", float(count * down), link.down_bytes_per_second),
         ("label_transfer", float(count * labels), rate),
     )
-    if not loss_on_device:
+    if placement.operators(server) or not loss_on_device:
         parts += [_travel(question, "round_trip", count * link.round_trip_seconds)]
-        if not placement.operators(server):
-            run = count * question.profiles[server].run_seconds
-            parts += [_work("server", question.profiles[server], server, run)] if run else []
+    if not placement.operators(server) and not loss_on_device:
+        run = count * question.profiles[server].run_seconds
+        parts += [_work("server", question.profiles[server], server, run)] if run else []
     return parts
 
 

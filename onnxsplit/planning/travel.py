@@ -1,6 +1,6 @@
 """What a placement sends over which link, straight from who makes and who reads each value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Crossing, Placement
@@ -48,7 +48,7 @@ def find_travel(question: Question, placement: Placement) -> Travel:
     InfeasiblePlacementError
         A value would have to travel back, can't travel at all, or a state would be divided.
     """
-    check_states(question, placement)
+    _check_states(question, placement)
     graph, places = question.graph, question.places
     tiers = placement.tiers
     place_of = {tier: place for place, tier in enumerate(tiers)}
@@ -70,21 +70,16 @@ def find_travel(question: Question, placement: Placement) -> Travel:
         ends = [*readers, *([last] if tensor in places.outputs_at_last else [])]
         crossings += _ascend(question, tensor, start, max(ends, default=start))
     downloads: list[Crossing] = []
+    plain = replace(question, wires={})  # a model's outputs come back as they are
     for tensor in graph.outputs:
         maker = graph.producer(tensor)
         if maker is not None and tensor not in places.outputs_at_last | presents:
-            downloads += _descend(question, tensor, place_of[placement.tier_of[maker]], 0)
+            downloads += _descend(plain, tensor, place_of[placement.tier_of[maker]], 0)
     return Travel(crossings=tuple(crossings), downloads=tuple(downloads))
 
 
-def check_states(question: Question, placement: Placement) -> None:
-    """Refuse a placement that parts the operators of a state.
-
-    Raises
-    ------
-    InfeasiblePlacementError
-        It does.
-    """
+def _check_states(question: Question, placement: Placement) -> None:
+    """Refuse a placement that parts the operators of a state."""
     graph = question.graph
     for state in question.places.states:
         writer = graph.producer(state.present)
