@@ -21,6 +21,9 @@ DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
+ModelToProfile = Annotated[
+    Path | None, typer.Argument(metavar="MODEL", help="The ONNX model; not with --stages.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `cut`.")]
 
 OutputFolder = Annotated[
@@ -123,6 +126,24 @@ MinShare = Annotated[
         help="Warn, and name the next cut, when one side holds less of the compute time.",
     ),
 ]
+Measure = Annotated[
+    int | None,
+    typer.Option(
+        "--measure",
+        parser=whole_number(0),
+        metavar="K",
+        help="Carve the K best candidates, time them here and take the fastest;"
+        " default: 3 if both tiers are this machine, else 0.",
+    ),
+]
+StageTimes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--stage-times",
+        metavar="FILE",
+        help="Times that `profile --stages` took on a target; repeatable.",
+    ),
+]
 RequireSplit = Annotated[
     bool, typer.Option("--require-split", help="Plan the best split that leaves no side empty.")
 ]
@@ -136,7 +157,22 @@ Timings = Annotated[
     bool, typer.Option("--timings", help="Add the solver's time and sizes to the JSON.")
 ]
 
-Tier = Annotated[str, typer.Option("--tier", metavar="NAME", help="The tier this machine is.")]
+Tier = Annotated[
+    str | None,
+    typer.Option(
+        "--tier",
+        metavar="NAME",
+        help="The tier this machine is; default: device, or all that --stages finds.",
+    ),
+]
+Stages = Annotated[
+    Path | None,
+    typer.Option(
+        "--stages",
+        metavar="DIR",
+        help="Instead of a model, time the stages of a bundle, for `cut --stage-times`.",
+    ),
+]
 Budget = Annotated[
     str, typer.Option("--budget", metavar="DURATION", help="Longest time to measure.")
 ]

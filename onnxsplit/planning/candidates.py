@@ -138,9 +138,7 @@ class _Search:
         coarse = self.solver.formulation.coarse
         tier_of, device = part.priced.placement.tier_of, self.solver.formulation.tiers[0]
         here = {
-            place
-            for place, cell in enumerate(coarse.cells)
-            if tier_of[cell.operators[0]] == device
+            place for place, cell in enumerate(coarse.cells) if tier_of[cell.operators[0]] == device
         }
         last = [
             place for place in sorted(here - {*part.device}) if not coarse.successors[place] & here

@@ -1,6 +1,7 @@
 """What every plan stands on: the model with its sizes, a profile for each tier, and the link."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.profiles import Profile
@@ -13,7 +14,13 @@ from onnxsplit.workflows.preparation import (
     prepare_by_running,
     prepare_from_profiles,
 )
-from onnxsplit.workflows.targets import LinkSource, TierSource, read_tier, read_topology
+from onnxsplit.workflows.targets import (
+    LinkSource,
+    LocalTier,
+    TierSource,
+    read_tier,
+    read_topology,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,14 @@ class Grounds:
     prepared : PreparedModel
     profiles : mapping of str to Profile
     topology : Topology
+    speeds : mapping of str to float
+        Of each tier that is this machine, how many times as fast it is taken to be.
     """
 
     prepared: PreparedModel
     profiles: dict[str, Profile]
     topology: Topology
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
 
 def lay_grounds(
@@ -94,4 +104,11 @@ def lay_grounds(
     prepare = prepare_by_running if run or len(given) < len(tiers) else prepare_from_profiles
     prepared = prepare(model, sizes, measuring.engine, progress, profiles=given)
     profiles = settle_profiles(tiers, prepared, measuring, progress)
-    return Grounds(prepared=prepared, profiles=profiles, topology=topology)
+    return Grounds(
+        prepared=prepared,
+        profiles=profiles,
+        topology=topology,
+        speeds={
+            tier: source.speed for tier, source in tiers.items() if isinstance(source, LocalTier)
+        },
+    )
