@@ -21,9 +21,7 @@ DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
-ModelToProfile = Annotated[
-    Path | None, typer.Argument(metavar="MODEL", help="The ONNX model; not with --stages.")
-]
+ModelToProfile = Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `cut`.")]
 
 OutputFolder = Annotated[

@@ -10,7 +10,7 @@ from onnxsplit.reporting.wording import word_duration, word_names
 def describe_timings(timings: StageTimings, *, folder: Path, output: Path | None) -> Page:
     """Lay out what each stage of a bundle took."""
     written: tuple[Block, ...] = (Sentence(text=f"Wrote {output}."),) if output else ()
-    use = (Sentence(text=f"Give it back: onnxsplit cut ... --stage-times {output}"),)
+    use = (Sentence(text=f"Give it to `cut` by --stage-times {output}."),)
     return (
         Sentence(text=_word_stages(timings, folder), tone="strong"),
         *written,
