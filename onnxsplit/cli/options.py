@@ -75,6 +75,28 @@ RoundTrip = Annotated[
     typer.Option("--rtt", metavar="DURATION", help="Replace the link's round trip ('15 ms')."),
 ]
 
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE.csv",
+        help="Every operator's seconds on both tiers (operator,device_seconds,server_seconds).",
+    ),
+]
+DeviceScale = Annotated[
+    Path | None,
+    typer.Option(
+        "--device-scale",
+        metavar="FILE",
+        help="How many times as long each type takes on the device (op_type,factor; * for the"
+        " rest).",
+    ),
+]
+ServerScale = Annotated[
+    Path | None,
+    typer.Option("--server-scale", metavar="FILE", help="The same for the server."),
+]
+
 Shapes = Annotated[
     list[str] | None,
     typer.Option(

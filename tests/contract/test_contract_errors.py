@@ -62,6 +62,8 @@ BAD_OPTIONS = [
     ("--measure -1", ["--measure"]),
     ("--measure many", ["--measure"]),
     ("--stage-times no-such.json", ["no-such.json"]),
+    ("--costs no-such.csv", ["--costs", "no-such.csv"]),
+    ("--device-scale no-such.csv", ["--device-scale", "no-such.csv"]),
     ("--no-such-option", ["--no-such-option"]),
     ("--format xml", ["xml"]),
     ("--config no-such.toml", ["no-such.toml"]),

@@ -145,3 +145,25 @@ def test_stage_times_that_fit_no_candidate_are_named(model: Path, tmp_path: Path
     with pytest.raises(ProfileMismatchError, match="another model"):
         _cut(other, tmp_path / "three", stage_times=[tmp_path / "t.json"])
     assert read_timings(tmp_path / "t.json").timings == (moved,)
+
+
+def test_costs_and_factors_from_tables_make_a_plan_that_names_them(
+    model: Path, tmp_path: Path
+) -> None:
+    names = [node.name for node in onnx.load(model).graph.node]
+    costs = tmp_path / "costs.csv"
+    lines = [f"{name},0.004,0.0002" for name in names]
+    costs.write_text("\n".join(["operator,device_seconds,server_seconds", *lines]) + "\n")
+    plan = osp.plan(model, costs=costs, link=LINK)
+    assert plan.baselines["all-device"] == pytest.approx(0.004 * len(names))
+    assert {part.evidence for part in plan.predicted.parts} == {"assumed"}
+    assert any("costs.csv" in sentence for sentence in plan.assumptions)
+    scale = tmp_path / "scale.csv"
+    scale.write_text("op_type,factor\n*,2\n")
+    doubled = osp.plan(model, costs=costs, device_scale=scale, link=LINK)
+    assert doubled.baselines["all-device"] == pytest.approx(0.008 * len(names))
+    with pytest.raises(UsageError, match="--costs"):
+        osp.plan(model, costs=costs, device="local")
+    costs.write_text("operator,device_seconds,server_seconds\nconv_0,1,1\n")
+    with pytest.raises(ProfileMismatchError, match="lacks"):
+        osp.plan(model, costs=costs)

@@ -80,6 +80,9 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "uplink": None,
         "downlink": None,
         "rtt": None,
+        "costs": None,
+        "device_scale": None,
+        "server_scale": None,
         "shapes": {},
         "dims": {},
         "inputs": None,
@@ -106,6 +109,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --downlink 2Mbit/s --rtt 9ms --shape x=1,3 --shape y=2 --dim batch=4 --inputs f.npz"
         " --pin-device a* --pin-server op:Gemm --pin-server z --cut-at t1,t2 --cut-at t3"
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
+        " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
     )
@@ -118,6 +122,9 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "uplink": "1Mbit/s",
         "downlink": "2Mbit/s",
         "rtt": "9ms",
+        "costs": Path("c.csv"),
+        "device_scale": Path("d.csv"),
+        "server_scale": Path("s.json"),
         "shapes": {"x": (1, 3), "y": (2,)},
         "dims": {"batch": 4},
         "inputs": Path("f.npz"),
