@@ -24,6 +24,7 @@ from onnxsplit.parity.verification import (
 )
 from onnxsplit.placement import Plan
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.memory import measure_memory
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import place_cut
@@ -230,10 +231,15 @@ class _Description:
         if self.engine is not None:
             self.parity = self._verify(self.engine, folder, entries)
         profiles = self.grounds.profiles
+        memory = measure_memory(self.grounds.prepared.graph, self.plan.placement)
         return Manifest(
             model=describe_model(self.grounds.prepared),
             stages=tuple(
-                replace(entry, threads=profiles[entry.tier].environment.get("threads"))
+                replace(
+                    entry,
+                    threads=profiles[entry.tier].environment.get("threads"),
+                    peak_bytes=None if (need := memory[entry.tier]) is None else need.peak_bytes,
+                )
                 for entry in entries
             ),
             yields=self.carving.yields,
