@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxsplit.errors import InternalError as InternalError
     from onnxsplit.errors import OnnxSplitError as OnnxSplitError
     from onnxsplit.evidence import ParityResult as ParityResult
+    from onnxsplit.evidence import StageTimings as StageTimings
     from onnxsplit.manifest import Manifest as Manifest
     from onnxsplit.placement import Placement as Placement
     from onnxsplit.placement import Plan as Plan
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
     from onnxsplit.workflows.profiling import profile as profile
+    from onnxsplit.workflows.stage_times import time_stages as time_stages
     from onnxsplit.workflows.verification import verify as verify
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "Manifest": "manifest",
     "OnnxSplitError": "errors",
     "ParityResult": "evidence",
+    "StageTimings": "evidence",
     "Placement": "placement",
     "Plan": "placement",
     "Profile": "profiles",
@@ -47,6 +50,7 @@ _HOMES = {
     "merge": "workflows.merging",
     "plan": "workflows.planning",
     "profile": "workflows.profiling",
+    "time_stages": "workflows.stage_times",
     "verify": "workflows.verification",
 }
 
@@ -61,11 +65,13 @@ __all__ = [
     "Placement",
     "Plan",
     "Profile",
+    "StageTimings",
     "cut",
     "inspect",
     "merge",
     "plan",
     "profile",
+    "time_stages",
     "verify",
 ]
 

@@ -1,9 +1,16 @@
 """What running the stages showed."""
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from onnxsplit.errors import ProfileError
+from onnxsplit.graph import ModelIdentity
+from onnxsplit.tiers import Evidence
 
 PARITY_SCHEMA = "onnxsplit.parity/1"
+STAGES_SCHEMA = "onnxsplit.stages/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +126,131 @@ class ParityResult:
             ],
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTiming:
+    """How long a stage took, run by itself.
+
+    Parameters
+    ----------
+    tier : str
+    crossings : tuple of str
+        Tensors that cross in the split that the stage belongs to, in graph order.
+    operators : int
+        Live, non-constant operators of the stage.
+    seconds : float
+        The 20th percentile of its runs; finite and positive.
+    runs : int
+    interval_relative : float or None
+        Half width of the 95 % interval of the low end, relative to it; None with too few runs.
+    evidence : str
+        ``measured``, or ``scaled`` where the machine is taken to be faster or slower.
+
+    Raises
+    ------
+    ProfileError
+        The time is not finite and positive.
+    """
+
+    tier: str
+    crossings: tuple[str, ...]
+    operators: int
+    seconds: float
+    runs: int
+    interval_relative: float | None = None
+    evidence: Evidence = "measured"
+
+    def __post_init__(self) -> None:
+        """Refuse a time that no stage takes."""
+        if not 0 < self.seconds < math.inf:
+            raise ProfileError(
+                f"The stage of the {self.tier} has seconds = {self.seconds!r};"
+                " it must be finite and positive."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the timing as a stage-times file holds it."""
+        return {
+            "tier": self.tier,
+            "crossings": list(self.crossings),
+            "operators": self.operators,
+            "seconds": self.seconds,
+            "runs": self.runs,
+            "interval_relative": self.interval_relative,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTimings:
+    """Stages of one bundle, timed on one machine.
+
+    Parameters
+    ----------
+    model : ModelIdentity
+        The model that was cut.
+    sizes : mapping of str to tuple of int
+        Shape of every model input that the stages were run for.
+    timings : tuple of StageTiming
+    environment : mapping
+        Where they were run: runtime, provider, threads, CPU.
+    """
+
+    model: ModelIdentity
+    timings: tuple[StageTiming, ...]
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a stage-times file holds (``onnxsplit.stages/1``)."""
+        return {
+            "schema": STAGES_SCHEMA,
+            "model": {"sha256": self.model.sha256, "structure": self.model.structure},
+            "sizes": {name: list(shape) for name, shape in self.sizes.items()},
+            "stages": [timing.to_json() for timing in self.timings],
+            "environment": dict(self.environment),
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:  # noqa: ANN401 - JSON can be anything
+        """Read stage times from their parsed JSON.
+
+        Raises
+        ------
+        ProfileError
+            The schema is unknown, a key is missing or a value has the wrong type.
+        """
+        schema = document.get("schema") if isinstance(document, Mapping) else None
+        if schema != STAGES_SCHEMA:
+            raise ProfileError(
+                f"The schema of the stage times is {schema!r}; this version reads"
+                f" {STAGES_SCHEMA!r}, which `onnxsplit profile --stages` writes."
+            )
+        try:
+            model = document["model"]
+            return cls(
+                model=ModelIdentity(sha256=model["sha256"], structure=model["structure"]),
+                sizes={
+                    name: tuple(map(int, shape))
+                    for name, shape in document.get("sizes", {}).items()
+                },
+                timings=tuple(_read_timing(entry) for entry in document["stages"]),
+                environment=dict(document.get("environment", {})),
+            )
+        except KeyError as error:
+            raise ProfileError(f"The stage times have no key {error.args[0]!r}.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ProfileError(f"The stage times are malformed: {error}.") from error
+
+
+def _read_timing(entry: Mapping[str, Any]) -> StageTiming:
+    """Read one stage's timing; KeyError, TypeError or ValueError if it is malformed."""
+    interval = entry.get("interval_relative")
+    return StageTiming(
+        tier=str(entry["tier"]),
+        crossings=tuple(map(str, entry["crossings"])),
+        operators=int(entry["operators"]),
+        seconds=float(entry["seconds"]),
+        runs=int(entry["runs"]),
+        interval_relative=None if interval is None else float(interval),
+    )

@@ -265,6 +265,83 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredStage:
+    """What a candidate's stage was predicted to take, and took.
+
+    Parameters
+    ----------
+    tier : str
+    predicted_seconds : float
+    measured_seconds : float or None
+        None if this very stage was not timed.
+    corrected_seconds : float
+        What the choice rests on: the measured time, else the predicted one times the ratio of
+        measured to predicted time over the stages of this tier that were timed.
+    evidence : str
+        Of the corrected time: ``scaled`` where a speed was assumed or a ratio was applied.
+    """
+
+    tier: str
+    predicted_seconds: float
+    measured_seconds: float | None
+    corrected_seconds: float
+    evidence: Evidence
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stage as the plan holds it."""
+        return {
+            "tier": self.tier,
+            "predicted_seconds": self.predicted_seconds,
+            "measured_seconds": self.measured_seconds,
+            "corrected_seconds": self.corrected_seconds,
+            "evidence": self.evidence,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredCandidate:
+    """A placement whose stages were timed, or corrected by those that were.
+
+    Parameters
+    ----------
+    placement : Placement
+    crossings : tuple of Crossing
+    predicted_seconds : float
+        Latency by the profiles.
+    corrected_seconds : float
+        Latency with the stages' corrected times; transfers are as predicted.
+    stages : tuple of MeasuredStage
+    is_chosen : bool
+    """
+
+    placement: Placement
+    crossings: tuple[Crossing, ...]
+    predicted_seconds: float
+    corrected_seconds: float
+    stages: tuple[MeasuredStage, ...]
+    is_chosen: bool = False
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """Latency by the stages' measured times; None unless all of them were timed."""
+        if any(stage.measured_seconds is None for stage in self.stages):
+            return None
+        return self.corrected_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the candidate as the plan holds it."""
+        return {
+            "verdict": self.placement.verdict,
+            "crossings": [crossing.tensor for crossing in self.crossings],
+            "predicted_seconds": self.predicted_seconds,
+            "measured_seconds": self.measured_seconds,
+            "corrected_seconds": self.corrected_seconds,
+            "stages": [stage.to_json() for stage in self.stages],
+            "chosen": self.is_chosen,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SolverStatistics:
     """How large the solved problem was and how long it took; never written to files.
 
@@ -308,6 +385,8 @@ class Plan:
         Sentences that the reader should know before all else.
     reason : str
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
+    measured : tuple of MeasuredCandidate
+        The best candidates by prediction, where their stages were timed; one of them is chosen.
     statistics : SolverStatistics
     """
 
@@ -326,10 +405,11 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
+    measured: tuple[MeasuredCandidate, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
-        return {
+        document = {
             "schema": PLAN_SCHEMA,
             "model": {"sha256": self.model.sha256, "structure": self.model.structure},
             "objective": self.objective,
@@ -360,3 +440,6 @@ class Plan:
             "notes": list(self.notes),
             "reason": self.reason,
         }
+        if self.measured:
+            document["measured"] = [candidate.to_json() for candidate in self.measured]
+        return document

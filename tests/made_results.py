@@ -1,8 +1,9 @@
 """Results made by hand, as the workflows would return them."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from onnxsplit.evidence import OutputParity, ParityResult
+from onnxsplit.evidence import OutputParity, ParityResult, StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
 from onnxsplit.manifest import CarvingReport, Manifest, StageEntry
 from onnxsplit.placement import (
@@ -10,6 +11,8 @@ from onnxsplit.placement import (
     Certificate,
     CostPart,
     Crossing,
+    MeasuredCandidate,
+    MeasuredStage,
     Placement,
     Plan,
     Prediction,
@@ -101,6 +104,63 @@ def make_plan(
             "The link is nominal wifi: up 100 Mbit/s, down 100 Mbit/s, round trip 5 ms.",
         ),
         notes=notes,
+    )
+
+
+def make_measured() -> tuple[MeasuredCandidate, ...]:
+    """Two candidates: one measured on both tiers and taken, one corrected."""
+    placement = make_plan().placement
+    both = (
+        MeasuredStage(
+            tier="device",
+            predicted_seconds=0.0361,
+            measured_seconds=0.04,
+            corrected_seconds=0.04,
+            evidence="scaled",
+        ),
+        MeasuredStage(
+            tier="server",
+            predicted_seconds=0.0042,
+            measured_seconds=0.004,
+            corrected_seconds=0.004,
+            evidence="measured",
+        ),
+    )
+    return (
+        MeasuredCandidate(
+            placement=placement,
+            crossings=(make_crossing(),),
+            predicted_seconds=0.1695,
+            corrected_seconds=0.1732,
+            stages=both,
+            is_chosen=True,
+        ),
+        MeasuredCandidate(
+            placement=placement,
+            crossings=(make_crossing("pool5", (1, 512, 13, 13)),),
+            predicted_seconds=0.18,
+            corrected_seconds=0.19,
+            stages=(both[0], replace(both[1], measured_seconds=None)),
+        ),
+    )
+
+
+def make_timings() -> StageTimings:
+    return StageTimings(
+        model=IDENTITY,
+        sizes={"data_0": (1, 3, 224, 224)},
+        timings=tuple(
+            StageTiming(
+                tier=tier,
+                crossings=("fire3/concat_1",),
+                operators=operators,
+                seconds=seconds,
+                runs=30,
+                interval_relative=None if tier == "device" else 0.013,
+            )
+            for tier, operators, seconds in (("device", 2, 0.04), ("server", 4, 0.004))
+        ),
+        environment={"onnxruntime": "1.32.0", "threads": 1},
     )
 
 

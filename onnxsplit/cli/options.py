@@ -21,6 +21,7 @@ DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
+ModelToProfile = Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by `cut`.")]
 
 OutputFolder = Annotated[
@@ -74,6 +75,28 @@ RoundTrip = Annotated[
     typer.Option("--rtt", metavar="DURATION", help="Replace the link's round trip ('15 ms')."),
 ]
 
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE.csv",
+        help="Every operator's seconds on both tiers (operator,device_seconds,server_seconds).",
+    ),
+]
+DeviceScale = Annotated[
+    Path | None,
+    typer.Option(
+        "--device-scale",
+        metavar="FILE",
+        help="How many times as long each type takes on the device (op_type,factor; * for the"
+        " rest).",
+    ),
+]
+ServerScale = Annotated[
+    Path | None,
+    typer.Option("--server-scale", metavar="FILE", help="The same for the server."),
+]
+
 Shapes = Annotated[
     list[str] | None,
     typer.Option(
@@ -123,6 +146,24 @@ MinShare = Annotated[
         help="Warn, and name the next cut, when one side holds less of the compute time.",
     ),
 ]
+Measure = Annotated[
+    int | None,
+    typer.Option(
+        "--measure",
+        parser=whole_number(0),
+        metavar="K",
+        help="Carve the K best candidates, time them here and take the fastest;"
+        " default: 3 if both tiers are this machine, else 0.",
+    ),
+]
+StageTimes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--stage-times",
+        metavar="FILE",
+        help="Times that `profile --stages` took on a target; repeatable.",
+    ),
+]
 RequireSplit = Annotated[
     bool, typer.Option("--require-split", help="Plan the best split that leaves no side empty.")
 ]
@@ -136,7 +177,22 @@ Timings = Annotated[
     bool, typer.Option("--timings", help="Add the solver's time and sizes to the JSON.")
 ]
 
-Tier = Annotated[str, typer.Option("--tier", metavar="NAME", help="The tier this machine is.")]
+Tier = Annotated[
+    str | None,
+    typer.Option(
+        "--tier",
+        metavar="NAME",
+        help="The tier this machine is; default: device, or all that --stages finds.",
+    ),
+]
+Stages = Annotated[
+    Path | None,
+    typer.Option(
+        "--stages",
+        metavar="DIR",
+        help="Instead of a model, time the stages of a bundle, for `cut --stage-times`.",
+    ),
+]
 Budget = Annotated[
     str, typer.Option("--budget", metavar="DURATION", help="Longest time to measure.")
 ]

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnxsplit.placement import Placement
 from onnxsplit.planning.optimum import Solver, price_wholes
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import place_prefix
-from onnxsplit.planning.shares import CutTable, measure_server_share, weigh_cells
+from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts, weigh_cells
+from onnxsplit.planning.wording import explain_next_cut, explain_small_share
 
 _MOST_SOLVES = 16
 _FLOAT_NOISE = 1e-9
@@ -46,6 +48,25 @@ def is_balanced(server_share: float, least_share: float) -> bool:
     server_share, least_share : float
     """
     return least_share - _FLOAT_NOISE <= server_share <= 1 - least_share + _FLOAT_NOISE
+
+
+def note_small_share(solver: Solver, placement: Placement, least_share: float) -> tuple[str, ...]:
+    """Say that a split moves only little, and which cut moves enough; nothing if it does.
+
+    Parameters
+    ----------
+    solver : Solver
+    placement : Placement
+    least_share : float
+    """
+    share = measure_server_share(solver.formulation.coarse, placement)
+    if not placement.is_proper or is_balanced(share, least_share):
+        return ()
+    balanced = find_balanced_cut(solver, tabulate_cuts(solver), least_share)
+    return (
+        explain_small_share(share, least_share),
+        explain_next_cut(solver.graph, balanced, least_share),
+    )
 
 
 def find_balanced_cut(

@@ -1,4 +1,4 @@
-"""Profiles that were measured before on this very machine, kept for the next time."""
+"""What was measured before on this very machine, kept for the next time."""
 
 import hashlib
 import json
@@ -13,20 +13,26 @@ import numpy as np
 
 from onnxsplit.engines.port import Feeds, Value
 from onnxsplit.errors import OutputError, ProfileError
+from onnxsplit.evidence import StageTimings
 from onnxsplit.profiles import Profile
-from onnxsplit.profiling.storage import read_profile, write_profile
+from onnxsplit.profiling.storage import (
+    read_profile,
+    read_timings,
+    write_profile,
+    write_timings,
+)
 
 FOLDER_VARIABLE = "ONNXSPLIT_CACHE_DIR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileCache:
-    """A folder of profiles by key; nothing that goes wrong with it ever fails a run.
+    """A folder of profiles and stage times by key; its failures never fail a run.
 
     Parameters
     ----------
     folder : Path
-        Made when the first profile is kept.
+        Made when the first entry is kept.
     """
 
     folder: Path
@@ -69,9 +75,24 @@ class ProfileCache:
         except (OSError, OutputError):
             return
 
-    def _path(self, key: str) -> Path:
+    def load_timings(self, key: str) -> StageTimings | None:
+        """Return the stage times of that key; None if there are none or they can't be read."""
+        try:
+            return read_timings(self._path(key, "stages"))
+        except ProfileError:
+            return None
+
+    def store_timings(self, key: str, timings: StageTimings) -> None:
+        """Keep stage times, if the folder can be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_timings(timings, self._path(key, "stages"))
+        except (OSError, OutputError):
+            return
+
+    def _path(self, key: str, kind: str = "profile") -> Path:
         """Return the file of a key."""
-        return self.folder / f"profile-{key}.json"
+        return self.folder / f"{kind}-{key}.json"
 
 
 def derive_key(

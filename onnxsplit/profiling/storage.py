@@ -1,12 +1,16 @@
-"""Profiles as files: read with errors that name file and key, written whole or not at all."""
+"""Profiles and stage times as files: errors name file and key; written whole or not at all."""
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from onnxsplit.errors import OutputError, ProfileError
+from onnxsplit.evidence import StageTimings
 from onnxsplit.profiles import Profile
+
+_Document = TypeVar("_Document")
 
 
 def read_profile(path: Path) -> Profile:
@@ -18,18 +22,7 @@ def read_profile(path: Path) -> Profile:
         The file can't be read, is no JSON, or is no profile of a known version; the message names
         the file and the key.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ProfileError(f"The profile {path} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ProfileError(f"The profile {path} is no JSON: it is not UTF-8 text.") from error
-    try:
-        return Profile.from_json(json.loads(text, parse_constant=_refuse_constant))
-    except (ValueError, RecursionError) as error:
-        raise ProfileError(f"The profile {path} is no JSON: {error}.") from error
-    except ProfileError as error:
-        raise ProfileError(f"{path}: {error}") from error
+    return _read(path, "profile", Profile.from_json)
 
 
 def write_profile(profile: Profile, path: Path) -> None:
@@ -42,14 +35,57 @@ def write_profile(profile: Profile, path: Path) -> None:
     OutputError
         The file can't be written.
     """
-    text = json.dumps(profile.to_json(), indent=1, allow_nan=False) + "\n"
+    _write(profile.to_json(), path, "profile")
+
+
+def read_timings(path: Path) -> StageTimings:
+    """Read a stage-times file.
+
+    Raises
+    ------
+    ProfileError
+        As for `read_profile`.
+    """
+    return _read(path, "stage-times file", StageTimings.from_json)
+
+
+def write_timings(timings: StageTimings, path: Path) -> None:
+    """Write a stage-times file, as `write_profile` does.
+
+    Raises
+    ------
+    OutputError
+        The file can't be written.
+    """
+    _write(timings.to_json(), path, "stage-times file")
+
+
+def _read(path: Path, what: str, parse: Callable[[Any], _Document]) -> _Document:
+    """Read a JSON file and say what is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ProfileError(f"The {what} {path} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ProfileError(f"The {what} {path} is no JSON: it is not UTF-8 text.") from error
+    try:
+        return parse(json.loads(text, parse_constant=_refuse_constant))
+    except (ValueError, RecursionError) as error:
+        raise ProfileError(f"The {what} {path} is no JSON: {error}.") from error
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from error
+
+
+def _write(document: Mapping[str, Any], path: Path, what: str) -> None:
+    """Write a JSON file."""
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     try:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
         else:
             _replace(path, text)
     except OSError as error:
-        raise OutputError(f"The profile {path} can't be written: {error.strerror}.") from error
+        raise OutputError(f"The {what} {path} can't be written: {error.strerror}.") from error
 
 
 def _replace(path: Path, text: str) -> None:

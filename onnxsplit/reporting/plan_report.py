@@ -1,9 +1,16 @@
 """Plans as pages and documents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxsplit.placement import Certificate, CostPart, Crossing, PartKind, Plan
+from onnxsplit.placement import (
+    Certificate,
+    CostPart,
+    Crossing,
+    MeasuredCandidate,
+    PartKind,
+    Plan,
+)
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -56,7 +63,8 @@ def cost_blocks(plan: Plan) -> tuple[Block, ...]:
     """Lay out what crosses, the parts of the latency, and the other ways to place the model."""
     travelling = (*plan.crossings, *plan.downloads)
     crossings = (_crossings_table(travelling),) if travelling else ()
-    return (*crossings, _parts_table(plan), _comparison_table(plan))
+    measured = (_measured_table(plan.measured),) if plan.measured else ()
+    return (*crossings, _parts_table(plan), *measured, _comparison_table(plan))
 
 
 def assumption_blocks(plan: Plan) -> tuple[Block, ...]:
@@ -225,6 +233,61 @@ def _comparison_table(plan: Plan) -> Table:
         ),
         rows=tuple(rows),
     )
+
+
+def _measured_table(measured: Sequence[MeasuredCandidate]) -> Table:
+    """Put what each candidate's stages took beside what they were predicted to take."""
+    tiers = list(dict.fromkeys(stage.tier for entry in measured for stage in entry.stages))
+    return Table(
+        title="Candidates, predicted -> measured",
+        columns=(
+            Column(title="cut at", is_name=True),
+            *(Column(title=tier, alignment="right") for tier in tiers),
+            Column(title="latency", alignment="right"),
+            Column(title="off", alignment="right"),
+            Column(title=""),
+        ),
+        rows=tuple(
+            (
+                _sends(candidate.crossings)[0] or candidate.placement.verdict,
+                *(_word_stage(candidate, tier) for tier in tiers),
+                _word_change(
+                    candidate.predicted_seconds,
+                    candidate.corrected_seconds,
+                    candidate.measured_seconds,
+                ),
+                _word_error(candidate),
+                "taken" if candidate.is_chosen else "",
+            )
+            for candidate in measured
+        ),
+    )
+
+
+def _word_stage(candidate: MeasuredCandidate, tier: str) -> str:
+    """Write the predicted and the corrected time of a candidate's stage, if it has one there."""
+    for stage in candidate.stages:
+        if stage.tier == tier:
+            return _word_change(
+                stage.predicted_seconds, stage.corrected_seconds, stage.measured_seconds
+            )
+    return ""
+
+
+def _word_error(candidate: MeasuredCandidate) -> str:
+    """Say how far the prediction lies from the corrected time."""
+    if not candidate.corrected_seconds:
+        return "-"
+    error = candidate.predicted_seconds / candidate.corrected_seconds - 1
+    return f"{100 * error:+.1f} %"
+
+
+def _word_change(
+    predicted_seconds: float, corrected_seconds: float, measured_seconds: float | None
+) -> str:
+    """Write a time before and after; ``~`` says that not all of it was measured."""
+    mark = "~" if measured_seconds is None else ""
+    return f"{word_duration(predicted_seconds)} -> {mark}{word_duration(corrected_seconds)}"
 
 
 def _sends(crossings: tuple[Crossing, ...]) -> tuple[str, str]:

@@ -24,14 +24,17 @@ from onnxsplit.parity.verification import (
 )
 from onnxsplit.placement import Plan
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.memory import measure_memory
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import place_cut
+from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.preparation import InputOptions, InputSource, PreparedModel
-from onnxsplit.workflows.targets import LinkSource, TierSource
+from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, LinkSource, TierSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +61,15 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     model: ModelSource,
     output: str | os.PathLike[str] | None = None,
     *,
-    device: TierSource = "local:0.05",
-    server: TierSource = "local",
+    device: TierSource = DEFAULT_DEVICE,
+    server: TierSource = DEFAULT_SERVER,
     link: LinkSource = "wifi",
     uplink: str | None = None,
     downlink: str | None = None,
     rtt: str | None = None,
+    costs: str | os.PathLike[str] | None = None,
+    device_scale: str | os.PathLike[str] | None = None,
+    server_scale: str | os.PathLike[str] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     inputs: InputSource | None = None,
@@ -72,6 +78,8 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     cut_at: Sequence[str] = (),
     allow_whole: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
+    measure: int | None = None,
+    stage_times: Sequence[str | os.PathLike[str]] = (),
     force: bool = False,
     verify: bool = True,
     batches: int = 2,
@@ -93,6 +101,10 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         A preset, a rate for both ways, or a link file.
     uplink, downlink, rtt : str, optional
         Replace single figures of the link.
+    costs : path, optional
+        A CSV of every operator's seconds on both tiers, in the place of device and server.
+    device_scale, server_scale : path, optional
+        Tables (CSV or JSON) of how many times as long each operator type takes there.
     shapes, dims, inputs : mapping, mapping, path or mapping, optional
         Fix the inputs' sizes; given inputs serve for measuring and verifying as well.
     pin_device, pin_server : sequence of str
@@ -103,6 +115,11 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         Accept not splitting where that is faster, and write one stage.
     min_share : float
         Below this share of the work on either side the plan says so and names another cut.
+    measure : int, optional
+        How many of the best candidates to carve and time for real, so that the fastest is taken;
+        three if both tiers are this machine, none if not. 0 turns it off.
+    stage_times : sequence of path
+        What `time_stages` wrote on the device and the server, to correct the candidates with.
     force : bool
         Replace what is in the folder, whatever it is.
     verify : bool
@@ -129,24 +146,38 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     """
     progress = progress or SilentProgress()
     engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+    measuring = MeasuringOptions(engine=engine, cache=cache)
+    loop = LoopOptions(
+        count=measure,
+        timings=tuple(read_timings(Path(path)) for path in stage_times),
+        is_given=bool(cut_at),
+        splits_only=not allow_whole,
+        min_share=min_share,
+    )
     grounds = lay_grounds(
         model,
         Surroundings(
-            device=device, server=server, link=link, uplink=uplink, downlink=downlink, rtt=rtt
+            device=device,
+            server=server,
+            link=link,
+            uplink=uplink,
+            downlink=downlink,
+            rtt=rtt,
+            costs=costs,
+            device_scale=device_scale,
+            server_scale=server_scale,
         ),
         InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs, batches=batches),
-        MeasuringOptions(engine=engine, cache=cache),
+        measuring,
         progress,
         run=True,
     )
     progress.report("planning")
+    constraints = Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server))
     plan = _make_plan(
-        grounds,
-        Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server)),
-        tuple(cut_at),
-        allow_whole=allow_whole,
-        min_share=min_share,
+        grounds, constraints, tuple(cut_at), allow_whole=allow_whole, min_share=min_share
     )
+    plan = close_loop(plan, grounds, constraints, loop, measuring, progress)
     progress.report("carving")
     description = _Description(
         grounds=grounds,
@@ -200,10 +231,15 @@ class _Description:
         if self.engine is not None:
             self.parity = self._verify(self.engine, folder, entries)
         profiles = self.grounds.profiles
+        memory = measure_memory(self.grounds.prepared.graph, self.plan.placement)
         return Manifest(
             model=describe_model(self.grounds.prepared),
             stages=tuple(
-                replace(entry, threads=profiles[entry.tier].environment.get("threads"))
+                replace(
+                    entry,
+                    threads=profiles[entry.tier].environment.get("threads"),
+                    peak_bytes=None if (need := memory[entry.tier]) is None else need.peak_bytes,
+                )
                 for entry in entries
             ),
             yields=self.carving.yields,

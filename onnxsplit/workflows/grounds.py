@@ -1,8 +1,13 @@
 """What every plan stands on: the model with its sizes, a profile for each tier, and the link."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 
+from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
+from onnxsplit.planning.scaling import FactorTable, profiles_from_costs, scale_by_type
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 from onnxsplit.tiers import DEVICE, SERVER, Topology
@@ -13,7 +18,18 @@ from onnxsplit.workflows.preparation import (
     prepare_by_running,
     prepare_from_profiles,
 )
-from onnxsplit.workflows.targets import LinkSource, TierSource, read_tier, read_topology
+from onnxsplit.workflows.tables import read_costs, read_factors
+from onnxsplit.workflows.targets import (
+    DEFAULT_DEVICE,
+    DEFAULT_SERVER,
+    LinkSource,
+    LocalTier,
+    TierSource,
+    read_tier,
+    read_topology,
+)
+
+TablePath = str | PathLike[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +44,10 @@ class Surroundings:
         A preset, a rate for both ways, or a link file.
     uplink, downlink, rtt : str or None
         Replace single figures of the link.
+    costs : path or None
+        A table of every operator's seconds on both tiers, in the place of device and server.
+    device_scale, server_scale : path or None
+        Tables of how many times as long each operator type takes there.
     """
 
     device: TierSource
@@ -36,6 +56,44 @@ class Surroundings:
     uplink: str | None = None
     downlink: str | None = None
     rtt: str | None = None
+    costs: TablePath | None = None
+    device_scale: TablePath | None = None
+    server_scale: TablePath | None = None
+
+    def read_tiers(self) -> dict[str, Profile | LocalTier]:
+        """Return what each tier is.
+
+        Raises
+        ------
+        UsageError, ProfileError
+            A file is missing or malformed, or tiers come beside a table of costs.
+        """
+        if self.costs is None:
+            return {
+                DEVICE: read_tier(self.device, DEVICE),
+                SERVER: read_tier(self.server, SERVER),
+            }
+        if (self.device, self.server) != (DEFAULT_DEVICE, DEFAULT_SERVER):
+            raise UsageError(
+                "--costs holds the costs of both tiers; drop it, or --device and --server."
+            )
+        path = Path(self.costs)
+        return {**profiles_from_costs(read_costs(path), (DEVICE, SERVER), source=path.name)}
+
+    def read_scales(self) -> dict[str, FactorTable]:
+        """Return the tables to scale tiers by.
+
+        Raises
+        ------
+        UsageError
+            A file is missing or malformed.
+        """
+        given = {DEVICE: self.device_scale, SERVER: self.server_scale}
+        return {
+            tier: read_factors(Path(path), f"--{tier}-scale")
+            for tier, path in given.items()
+            if path is not None
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +105,15 @@ class Grounds:
     prepared : PreparedModel
     profiles : mapping of str to Profile
     topology : Topology
+    speeds : mapping of str to float
+        Of each tier that is this machine, how many times as fast it is taken to be; a tier that
+        is scaled by operator type has no one speed, and is left out.
     """
 
     prepared: PreparedModel
     profiles: dict[str, Profile]
     topology: Topology
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
 
 def lay_grounds(
@@ -86,12 +148,20 @@ def lay_grounds(
         downlink=surroundings.downlink,
         rtt=surroundings.rtt,
     )
-    tiers = {
-        DEVICE: read_tier(surroundings.device, DEVICE),
-        SERVER: read_tier(surroundings.server, SERVER),
-    }
+    tiers, scales = surroundings.read_tiers(), surroundings.read_scales()
     given = [source for source in tiers.values() if isinstance(source, Profile)]
     prepare = prepare_by_running if run or len(given) < len(tiers) else prepare_from_profiles
     prepared = prepare(model, sizes, measuring.engine, progress, profiles=given)
     profiles = settle_profiles(tiers, prepared, measuring, progress)
-    return Grounds(prepared=prepared, profiles=profiles, topology=topology)
+    for tier, table in scales.items():
+        profiles[tier] = scale_by_type(profiles[tier], prepared.graph, table)
+    return Grounds(
+        prepared=prepared,
+        profiles=profiles,
+        topology=topology,
+        speeds={
+            tier: source.speed
+            for tier, source in tiers.items()
+            if isinstance(source, LocalTier) and tier not in scales
+        },
+    )

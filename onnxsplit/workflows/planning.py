@@ -16,18 +16,21 @@ from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
 from onnxsplit.workflows.placements import read_placement
 from onnxsplit.workflows.preparation import InputOptions, InputSource
-from onnxsplit.workflows.targets import LinkSource, TierSource
+from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, LinkSource, TierSource
 
 
 def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
     model: ModelSource,
     *,
-    device: TierSource = "local:0.05",
-    server: TierSource = "local",
+    device: TierSource = DEFAULT_DEVICE,
+    server: TierSource = DEFAULT_SERVER,
     link: LinkSource = "wifi",
     uplink: str | None = None,
     downlink: str | None = None,
     rtt: str | None = None,
+    costs: str | os.PathLike[str] | None = None,
+    device_scale: str | os.PathLike[str] | None = None,
+    server_scale: str | os.PathLike[str] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     inputs: InputSource | None = None,
@@ -53,6 +56,10 @@ def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want 
         A preset, a rate for both ways, or a link file.
     uplink, downlink, rtt : str, optional
         Replace single figures of the link.
+    costs : path, optional
+        A CSV of every operator's seconds on both tiers, in the place of device and server.
+    device_scale, server_scale : path, optional
+        Tables (CSV or JSON) of how many times as long each operator type takes there.
     shapes, dims, inputs : mapping, mapping, path or mapping, optional
         Fix the inputs' sizes; the profiles' sizes are taken where these leave them open.
     pin_device, pin_server : sequence of str
@@ -83,7 +90,15 @@ def plan(  # noqa: PLR0913 - one argument for each thing that a caller may want 
     grounds = lay_grounds(
         model,
         Surroundings(
-            device=device, server=server, link=link, uplink=uplink, downlink=downlink, rtt=rtt
+            device=device,
+            server=server,
+            link=link,
+            uplink=uplink,
+            downlink=downlink,
+            rtt=rtt,
+            costs=costs,
+            device_scale=device_scale,
+            server_scale=server_scale,
         ),
         InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs),
         MeasuringOptions(engine=engine, cache=cache),

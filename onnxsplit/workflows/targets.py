@@ -13,6 +13,9 @@ from onnxsplit.workflows.links import read_link
 TierSource = str | os.PathLike[str] | Profile
 LinkSource = str | os.PathLike[str] | Link
 
+DEFAULT_DEVICE = "local:0.05"
+DEFAULT_SERVER = "local"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTier:

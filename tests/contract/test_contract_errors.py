@@ -59,6 +59,11 @@ BAD_OPTIONS = [
     ("--provider MagicExecutionProvider", ["MagicExecutionProvider"]),
     ("--threads 0", ["--threads"]),
     ("--min-share 2", ["--min-share"]),
+    ("--measure -1", ["--measure"]),
+    ("--measure many", ["--measure"]),
+    ("--stage-times no-such.json", ["no-such.json"]),
+    ("--costs no-such.csv", ["--costs", "no-such.csv"]),
+    ("--device-scale no-such.csv", ["--device-scale", "no-such.csv"]),
     ("--no-such-option", ["--no-such-option"]),
     ("--format xml", ["xml"]),
     ("--config no-such.toml", ["no-such.toml"]),
@@ -155,6 +160,54 @@ def test_a_profile_of_another_model_is_refused(
     save_single(tmp_path / "single.onnx")
     finished = command("plan", tmp_path / "single.onnx", *workshop.cut_options(), folder=desk)
     check_sentence(finished, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["profile"], "MODEL"),
+        (["profile", "net.onnx", "--stages", "net.split"], "--stages"),
+        (["profile", "--stages", "net.split", "--dim", "batch=1"], "--dim"),
+        (["profile", "--stages", "net.split", "--tier", "edge"], "device, server"),
+        (["profile", "--stages", "nowhere"], "nowhere"),
+    ],
+)
+def test_stages_and_a_model_are_told_apart(
+    workshop: Workshop, command: Command, arguments: list[str], wanted: str
+) -> None:
+    assert wanted in check_sentence(command(*arguments, folder=workshop.folder), code=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"schema": "onnxsplit.stages/9"}, "onnxsplit.stages/1"),
+        ({"model": {"sha256": "ab" * 32, "structure": "cd" * 32}}, "another model"),
+        ({"sizes": {"image": [2, 3, 32, 32]}}, "image"),
+        ({"stages": [{"tier": "device"}]}, "crossings"),
+        (
+            {"stages": [{"tier": "d", "crossings": [], "operators": 1, "seconds": 0, "runs": 1}]},
+            "0",
+        ),
+    ],
+)
+def test_stage_times_that_do_not_fit_are_refused(
+    workshop: Workshop,
+    command: Command,
+    desk: Path,
+    tmp_path: Path,
+    change: dict[str, object],
+    wanted: str,
+) -> None:
+    file = tmp_path / "times.json"
+    timed = command(
+        "profile", "--stages", workshop.bundle, "-o", file, "--budget", "1ms", folder=desk
+    )
+    assert timed.code == 0, timed.err
+    document = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**document, **change}), encoding="utf-8")
+    options = (workshop.model, *workshop.cut_options(), "--stage-times", file)
+    assert wanted in check_sentence(command("cut", *options, folder=desk), code=2)
 
 
 def test_no_proper_split_is_a_valid_no(command: Command, desk: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     return {
         "cut": ["cut", *planned, "-o", "bundle"],
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
+        "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
         "plan": ["plan", *planned, "--timings"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
@@ -28,7 +29,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     }
 
 
-NAMES = ["cut", "profile", "plan", "verify", "verify alone", "inspect", "merge"]
+NAMES = ["cut", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
 
 
 @pytest.mark.parametrize("name", NAMES)

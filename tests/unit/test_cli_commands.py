@@ -21,7 +21,14 @@ from onnxsplit.errors import (
     UnsupportedModelError,
 )
 from onnxsplit.progress import Progress
-from tests.made_results import FOLDER, make_manifest, make_parity, make_plan, make_profile
+from tests.made_results import (
+    FOLDER,
+    make_manifest,
+    make_parity,
+    make_plan,
+    make_profile,
+    make_timings,
+)
 
 Install = Callable[..., dict[str, Any]]
 
@@ -73,6 +80,9 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "uplink": None,
         "downlink": None,
         "rtt": None,
+        "costs": None,
+        "device_scale": None,
+        "server_scale": None,
         "shapes": {},
         "dims": {},
         "inputs": None,
@@ -81,6 +91,8 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "cut_at": (),
         "allow_whole": False,
         "min_share": 0.05,
+        "measure": None,
+        "stage_times": (),
         "force": False,
         "verify": True,
         "batches": 2,
@@ -97,6 +109,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --downlink 2Mbit/s --rtt 9ms --shape x=1,3 --shape y=2 --dim batch=4 --inputs f.npz"
         " --pin-device a* --pin-server op:Gemm --pin-server z --cut-at t1,t2 --cut-at t3"
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
+        " --costs c.csv --device-scale d.csv --server-scale s.json"
+        " --measure 5 --stage-times a.json --stage-times b.json"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
     )
     assert run_line(line) == 0
@@ -108,6 +122,9 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "uplink": "1Mbit/s",
         "downlink": "2Mbit/s",
         "rtt": "9ms",
+        "costs": Path("c.csv"),
+        "device_scale": Path("d.csv"),
+        "server_scale": Path("s.json"),
         "shapes": {"x": (1, 3), "y": (2,)},
         "dims": {"batch": 4},
         "inputs": Path("f.npz"),
@@ -116,6 +133,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "cut_at": ("t1", "t2", "t3"),
         "allow_whole": True,
         "min_share": 0.1,
+        "measure": 5,
+        "stage_times": [Path("a.json"), Path("b.json")],
         "force": True,
         "verify": False,
         "batches": 3,
@@ -134,6 +153,10 @@ def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Pa
     assert run_line("profile m.onnx -o p.json --tier edge --budget 3s --no-cache") == 0
     assert seen["arguments"] == (Path("m.onnx"), Path("p.json"))
     assert (seen["tier"], seen["budget"], seen["cache"]) == ("edge", "3s", False)
+    seen = install("stage_times", "time_stages", make_timings())
+    assert run_line("profile --stages d -o t.json --tier server --budget 1s --threads 2") == 0
+    assert seen["arguments"] == (Path("d"), Path("t.json"))
+    assert (seen["tier"], seen["budget"], seen["threads"]) == ("server", "1s", 2)
     seen = install("verification", "verify", make_parity())
     assert run_line("verify d --model m.onnx --seed 7 --batches 5 --inputs i.npz") == 0
     assert seen["arguments"] == (Path("d"),)

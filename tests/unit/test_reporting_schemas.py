@@ -1,6 +1,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,15 @@ from onnxsplit.reporting.merge_report import merge_document
 from onnxsplit.reporting.plan_report import plan_document
 from onnxsplit.reporting.schemas import SCHEMA_NAMES, load_schema
 from onnxsplit.tiers import Link, Topology
-from tests.made_results import FOLDER, make_manifest, make_parity, make_plan, make_profile
+from tests.made_results import (
+    FOLDER,
+    make_manifest,
+    make_measured,
+    make_parity,
+    make_plan,
+    make_profile,
+    make_timings,
+)
 
 HAND_MADE = {
     "schema": "onnxsplit.profile/1",
@@ -27,6 +36,7 @@ HAND_MADE = {
 
 def make_documents() -> dict[str, dict[str, Any]]:
     plan, parity = make_plan(notes=("This split moves only 1 % of the compute.",)), make_parity()
+    plan = replace(plan, measured=make_measured())
     manifest = make_manifest(plan, parity)
     report = BundleReport(folder=FOLDER, manifest=manifest, plan=plan, parity=parity)
     return {
@@ -34,6 +44,7 @@ def make_documents() -> dict[str, dict[str, Any]]:
         "plan": plan_document(plan, timings=True),
         "parity": parity.to_json(),
         "bundle": report.document(),
+        "stages": make_timings().to_json(),
         "merge": merge_document(FOLDER, sha256="ab" * 32),
         "error": {
             "schema": "onnxsplit.error/1",
@@ -106,6 +117,12 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("parity", lambda d: d["outputs"][0].pop("max_relative")),
     ("parity", lambda d: d["outputs"][0].update(comparison="feelings")),
     ("parity", lambda d: d.update(batches=0)),
+    ("plan", lambda d: d["measured"].clear()),
+    ("plan", lambda d: d["measured"][0].pop("measured_seconds")),
+    ("plan", lambda d: d["measured"][0]["stages"][0].update(evidence="guessed")),
+    ("stages", lambda d: d["stages"][0].update(seconds=0)),
+    ("stages", lambda d: d["stages"][0].pop("crossings")),
+    ("stages", lambda d: d.pop("model")),
     ("bundle", lambda d: d["plan"]["certificate"].pop("flow_ticks")),
     ("bundle", lambda d: d["stages"][0].update(file="../device.onnx")),
     ("bundle", lambda d: d["stages"][0].update(sha256="short")),

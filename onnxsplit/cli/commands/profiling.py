@@ -1,22 +1,27 @@
 """``onnxsplit profile``."""
 
+from pathlib import Path
+from typing import Any
+
 import typer
 
 from onnxsplit.cli import options
 from onnxsplit.cli.arguments import parse_dims, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
+from onnxsplit.errors import UsageError
 
 
 def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     context: typer.Context,
-    model: options.Model,
+    model: options.ModelToProfile = None,
     *,
     output: options.OutputProfile = None,
+    stages: options.Stages = None,
     shape: options.Shapes = None,
     dim: options.Dims = None,
     inputs: options.Inputs = None,
-    tier: options.Tier = "device",
+    tier: options.Tier = None,
     budget: options.Budget = options.DEFAULT_BUDGET,
     threads: options.Threads = None,
     provider: options.Provider = None,
@@ -33,6 +38,14 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     del config  # read before this runs
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
+    if stages is not None:
+        _refuse_with_stages(model=model, shape=shape, dim=dim, inputs=inputs)
+        _time_stages(
+            terminal, stages, output, tier=tier, budget=budget, threads=threads, provider=provider
+        )
+        return
+    if model is None:
+        raise UsageError("Give the MODEL to profile, or --stages and a bundle's folder.")
     with terminal.working() as progress:
         from onnxsplit.workflows import profiling  # noqa: PLC0415 - help must not load it
 
@@ -42,7 +55,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             shapes=parse_shapes(shape),
             dims=parse_dims(dim),
             inputs=inputs,
-            tier=tier,
+            tier=tier or "device",
             threads=threads,
             provider=provider,
             cache=not no_cache,
@@ -52,3 +65,24 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     from onnxsplit.reporting.profile_report import describe_profile  # noqa: PLC0415 - likewise
 
     terminal.show(describe_profile(measured, model=model, output=output), measured.to_json())
+
+
+def _time_stages(terminal: Terminal, folder: Path, output: Path | None, **settings: Any) -> None:  # noqa: ANN401 - options of several types
+    """Time a bundle's stages."""
+    with terminal.working() as progress:
+        from onnxsplit.workflows import stage_times  # noqa: PLC0415 - help must not load it
+
+        timings = stage_times.time_stages(folder, output, **settings, progress=progress)
+    from onnxsplit.reporting.stages_report import describe_timings  # noqa: PLC0415 - likewise
+
+    terminal.show(describe_timings(timings, folder=folder, output=output), timings.to_json())
+
+
+def _refuse_with_stages(**others: object) -> None:
+    """Refuse what speaks of a model beside a bundle, which says it all."""
+    for name, value in others.items():
+        if value:
+            flag = "MODEL" if name == "model" else f"--{name}"
+            raise UsageError(
+                f"{flag} does not go with --stages: a bundle knows its model and its sizes."
+            )

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-SCHEMA_NAMES = ("profile", "plan", "bundle", "parity", "inspection", "merge", "error")
+SCHEMA_NAMES = (
+    "profile",
+    "plan",
+    "bundle",
+    "parity",
+    "stages",
+    "inspection",
+    "merge",
+    "error",
+)
 
 
 def load_schema(name: str) -> dict[str, Any]:

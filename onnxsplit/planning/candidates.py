@@ -1,0 +1,154 @@
+"""The best placements that differ in what crosses: candidates to be measured for real.
+
+Note on the partition. Lawler ("A procedure for computing the K best solutions to discrete
+optimization problems", Management Science, 1972) splits what is left after a solution into parts
+that pins describe, and solves each. Data never comes back, so a placement is given by the cells on
+the device, which are closed under predecessors. Let D be that set for the best placement of a part
+and Q another set in the part. If Q does not hold all of D, then it lacks a cell of D that none of
+D reads from (Q holds the predecessors of all it holds). Else Q holds a further cell all of whose
+predecessors lie in D. So the last cells of D, each sent to the server while those before it stay,
+and then the first cells of the server, each taken to the device while D stays and those before it
+do not, divide the rest: as many parts as the cut has neighbours, not as many as there are cells.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from onnxsplit.errors import InfeasiblePlacementError
+from onnxsplit.planning.optimum import Solver
+from onnxsplit.planning.pricing import PricedPlacement
+
+MOST_SOLVES = 400
+"""Solves after which the search gives up; many placements may share their crossings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The best placements, no two with the same crossings.
+
+    Parameters
+    ----------
+    priced : tuple of PricedPlacement
+        Cheapest first; of all placements with the same crossings the cheapest.
+    is_cut_short : bool
+        The guard ended the search before it had found as many as were wanted; there may be more.
+    solves : int
+        Minimum cuts that it took.
+    """
+
+    priced: tuple[PricedPlacement, ...]
+    is_cut_short: bool
+    solves: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _Part:
+    """A set of placements, described by pins of cells, with the best of them."""
+
+    rank: tuple[float, bool, int, int]
+    number: int
+    priced: PricedPlacement = field(compare=False)
+    device: tuple[int, ...] = field(compare=False)
+    server: tuple[int, ...] = field(compare=False)
+
+
+def find_candidates(
+    solver: Solver, count: int, *, splits_only: bool = False, most_solves: int = MOST_SOLVES
+) -> Candidates:
+    """Find the best placements that differ in their crossings, or in which tiers they use.
+
+    Parameters
+    ----------
+    solver : Solver
+    count : int
+        How many are wanted.
+    splits_only : bool
+        Leave out placements that leave a tier empty.
+    most_solves : int
+        Give up after so many minimum cuts.
+
+    Returns
+    -------
+    Candidates
+        Fewer than wanted where there are no more, or where the guard ended the search.
+
+    Notes
+    -----
+    For each placement that it passes, repeats among them, one minimum cut for each cell at the
+    edge of the cut; see the module's note.
+    """
+    search = _Search(solver=solver, most_solves=most_solves)
+    found: dict[tuple[str, ...], PricedPlacement] = {}
+    for priced in search.rank_placements():
+        if priced.placement.is_proper or not splits_only:
+            found.setdefault(identify(priced), priced)
+        if len(found) >= count:
+            break
+    return Candidates(
+        priced=tuple(found.values()),
+        is_cut_short=search.is_exhausted and len(found) < count,
+        solves=search.solves,
+    )
+
+
+def identify(priced: PricedPlacement) -> tuple[str, ...]:
+    """Tell placements apart by the tiers they use and by what crosses."""
+    return (priced.placement.verdict, *(crossing.tensor for crossing in priced.crossings))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    """Enumerates all placements, cheapest first."""
+
+    solver: Solver
+    most_solves: int
+    solves: int = 0
+    is_exhausted: bool = False
+    _parts: list[_Part] = field(default_factory=list)
+
+    def rank_placements(self) -> Iterator[PricedPlacement]:
+        """Yield placements until there are no more or the guard ends it."""
+        self._add((), ())
+        while self._parts:
+            part = heapq.heappop(self._parts)
+            yield part.priced
+            for device, server in self._divide(part):
+                if self.solves >= self.most_solves:
+                    self.is_exhausted = True
+                    return
+                self._add(device, server)
+
+    def _add(self, device: tuple[int, ...], server: tuple[int, ...]) -> None:
+        """Solve a part and keep it, unless no placement is in it."""
+        self.solves += 1
+        try:
+            priced = self.solver.solve(device=device, server=server).priced
+        except InfeasiblePlacementError:
+            return
+        heapq.heappush(
+            self._parts,
+            _Part(
+                rank=priced.rank, number=self.solves, priced=priced, device=device, server=server
+            ),
+        )
+
+    def _divide(self, part: _Part) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Divide what is left of a part when its best placement is taken out."""
+        coarse = self.solver.formulation.coarse
+        tier_of, device = part.priced.placement.tier_of, self.solver.formulation.tiers[0]
+        here = {
+            place for place, cell in enumerate(coarse.cells) if tier_of[cell.operators[0]] == device
+        }
+        last = [
+            place for place in sorted(here - {*part.device}) if not coarse.successors[place] & here
+        ]
+        for place, cell in enumerate(last):
+            yield (*part.device, *last[:place]), (*part.server, cell)
+        first = [
+            place
+            for place, before in enumerate(coarse.predecessors)
+            if place not in here and place not in part.server and before <= here
+        ]
+        for place, cell in enumerate(first):
+            yield (*part.device, *last, cell), (*part.server, *first[:place])
