@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from onnxsplit.errors import InfeasiblePlacementError
+from onnxsplit.planning.formulation import Bar
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.pricing import PricedPlacement
 
@@ -44,13 +45,12 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class _Part:
-    """A set of placements, described by pins of cells, with the best of them."""
+    """A set of placements, described by bars of cells, with the best of them."""
 
     rank: tuple[float, bool, int, int]
     number: int
     priced: PricedPlacement = field(compare=False)
-    device: tuple[int, ...] = field(compare=False)
-    server: tuple[int, ...] = field(compare=False)
+    bars: tuple[Bar, ...] = field(compare=False)
 
 
 def find_candidates(
@@ -109,46 +109,50 @@ class _Search:
 
     def rank_placements(self) -> Iterator[PricedPlacement]:
         """Yield placements until there are no more or the guard ends it."""
-        self._add((), ())
+        self._add(())
         while self._parts:
             part = heapq.heappop(self._parts)
             yield part.priced
-            for device, server in self._divide(part):
+            for bars in self._divide(part):
                 if self.solves >= self.most_solves:
                     self.is_exhausted = True
                     return
-                self._add(device, server)
+                self._add(bars)
 
-    def _add(self, device: tuple[int, ...], server: tuple[int, ...]) -> None:
+    def _add(self, bars: tuple[Bar, ...]) -> None:
         """Solve a part and keep it, unless no placement is in it."""
         self.solves += 1
         try:
-            priced = self.solver.solve(device=device, server=server).priced
+            priced = self.solver.solve(bars).priced
         except InfeasiblePlacementError:
             return
-        heapq.heappush(
-            self._parts,
-            _Part(
-                rank=priced.rank, number=self.solves, priced=priced, device=device, server=server
-            ),
-        )
+        part = _Part(rank=priced.rank, number=self.solves, priced=priced, bars=bars)
+        heapq.heappush(self._parts, part)
 
-    def _divide(self, part: _Part) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Divide what is left of a part when its best placement is taken out."""
-        coarse = self.solver.formulation.coarse
-        tier_of, device = part.priced.placement.tier_of, self.solver.formulation.tiers[0]
-        here = {
-            place for place, cell in enumerate(coarse.cells) if tier_of[cell.operators[0]] == device
-        }
-        last = [
-            place for place in sorted(here - {*part.device}) if not coarse.successors[place] & here
-        ]
-        for place, cell in enumerate(last):
-            yield (*part.device, *last[:place]), (*part.server, cell)
-        first = [
-            place
-            for place, before in enumerate(coarse.predecessors)
-            if place not in here and place not in part.server and before <= here
-        ]
-        for place, cell in enumerate(first):
-            yield (*part.device, *last, cell), (*part.server, *first[:place])
+    def _divide(self, part: _Part) -> Iterator[tuple[Bar, ...]]:
+        """Divide what is left of a part when its best placement is taken out.
+
+        Any other placement moves a cell at the edge of some layer: away from the tiers up to it,
+        or into them. Each part moves one such cell and leaves those before it where they are.
+        """
+        kept = list(part.bars)
+        taken = set(part.bars)
+        for cell, stays, moves in self._list_moves(part.priced):
+            if not all((cell, place) in taken for place in stays):
+                yield (*kept, *((cell, place) for place in stays))
+            kept += [(cell, place) for place in moves if (cell, place) not in taken]
+
+    def _list_moves(self, priced: PricedPlacement) -> Iterator[tuple[int, range, range]]:
+        """Yield cells at an edge, the places on their side of it, and those on the other."""
+        formulation, coarse = self.solver.formulation, self.solver.formulation.coarse
+        tiers, tier_of = formulation.tiers, priced.placement.tier_of
+        place_of = [tiers.index(tier_of[cell.operators[0]]) for cell in coarse.cells]
+        for layer in range(len(tiers) - 1):
+            near, far = range(layer + 1), range(layer + 1, len(tiers))
+            here = {cell for cell, place in enumerate(place_of) if place <= layer}
+            for cell in sorted(here):
+                if not coarse.successors[cell] & here:
+                    yield cell, near, far
+            for cell, before in enumerate(coarse.predecessors):
+                if cell not in here and before <= here:
+                    yield cell, far, near

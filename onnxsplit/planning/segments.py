@@ -1,4 +1,4 @@
-"""Parts of a model that fit a memory each, one after the other, so that it can be profiled there."""
+"""Parts of a model that fit a memory each, one after the other, so that it can be profiled."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
 from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.coarsening import CoarseGraph
@@ -129,6 +130,37 @@ def weigh_cells(coarse: CoarseGraph, tier: str) -> Floats:
     if not any(seconds):
         seconds = [float(len(cell.operators)) for cell in coarse.cells]
     return np.array(seconds, dtype=np.float64) / sum(seconds)
+
+
+def sum_crossings(
+    graph: OperatorGraph, stuck: frozenset[str]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return for each prefix of the graph's order the bytes that cross, and whether a stuck does.
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    stuck : frozenset of str
+        Values that may not cross; neither may those whose size is not known.
+
+    Returns
+    -------
+    ndarray of float64, shape (operators + 1,)
+    ndarray of bool, shape (operators + 1,)
+    """
+    changes = np.zeros((2, len(graph) + 2))
+    for tensor, spec in graph.tensors.items():
+        readers = graph.consumers(tensor)
+        if readers:
+            maker = graph.producer(tensor)
+            begin = 0 if maker is None else graph.position(maker) + 1
+            end = graph.position(readers[-1]) + 1
+            is_stuck = tensor in stuck or spec.size_bytes is None
+            row, amount = (1, 1) if is_stuck else (0, spec.size_bytes or 0)
+            changes[row, begin] += amount
+            changes[row, end] -= amount
+    sizes, barred = np.cumsum(changes, axis=1)[:, :-1]
+    return sizes, barred > 0
 
 
 def _sum_transfers(solver: Solver) -> tuple[Floats, npt.NDArray[np.bool_]]:

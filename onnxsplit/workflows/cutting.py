@@ -1,12 +1,12 @@
 """``cut``: profile, plan, carve, verify, and write the bundle."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import InfeasiblePlacementError, ParityError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
@@ -23,18 +23,15 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.placement import Plan
-from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.memory import measure_memory
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
-from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
-from onnxsplit.workflows.costing import MeasuringOptions
-from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
-from onnxsplit.workflows.preparation import InputOptions, InputSource, PreparedModel
-from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, LinkSource, TierSource
+from onnxsplit.workflows.preparation import PreparedModel
+from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +58,6 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     model: ModelSource,
     output: str | os.PathLike[str] | None = None,
     *,
-    device: TierSource = DEFAULT_DEVICE,
-    server: TierSource = DEFAULT_SERVER,
-    link: LinkSource = "wifi",
-    uplink: str | None = None,
-    downlink: str | None = None,
-    rtt: str | None = None,
-    costs: str | os.PathLike[str] | None = None,
-    device_scale: str | os.PathLike[str] | None = None,
-    server_scale: str | os.PathLike[str] | None = None,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    dims: Mapping[str, int] | None = None,
-    inputs: InputSource | None = None,
-    pin_device: Sequence[str] = (),
-    pin_server: Sequence[str] = (),
     cut_at: Sequence[str] = (),
     allow_whole: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
@@ -83,10 +66,8 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     force: bool = False,
     verify: bool = True,
     batches: int = 2,
-    threads: int | None = None,
-    provider: str | None = None,
-    cache: bool = True,
     progress: Progress | None = None,
+    **wishes: Unpack[PlanWishes],
 ) -> Bundle:
     """Cut a model where it is best and write both halves, verified.
 
@@ -95,20 +76,6 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     model : path, bytes or onnx.ModelProto
     output : path, optional
         The bundle's folder; ``<model stem>.split`` in the current folder if not given.
-    device, server : path, str or Profile
-        A profile, ``local`` (measure this machine) or ``local:SPEED``.
-    link : path, str or Link
-        A preset, a rate for both ways, or a link file.
-    uplink, downlink, rtt : str, optional
-        Replace single figures of the link.
-    costs : path, optional
-        A CSV of every operator's seconds on both tiers, in the place of device and server.
-    device_scale, server_scale : path, optional
-        Tables (CSV or JSON) of how many times as long each operator type takes there.
-    shapes, dims, inputs : mapping, mapping, path or mapping, optional
-        Fix the inputs' sizes; given inputs serve for measuring and verifying as well.
-    pin_device, pin_server : sequence of str
-        Globs over operator names, or ``op:TYPE``.
     cut_at : sequence of str
         Cut exactly here: everything upstream of these tensors runs on the device.
     allow_whole : bool
@@ -126,9 +93,10 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         Run both stages against the whole model.
     batches : int
         Sets of inputs to draw for that.
-    threads, provider, cache
-        How this machine is measured.
     progress : Progress, optional
+    **wishes
+        As in `onnxsplit.workflows.requests.PlanRequest`: machines, link, sizes, objective,
+        constraints.
 
     Returns
     -------
@@ -145,8 +113,6 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         is taken or can't be written.
     """
     progress = progress or SilentProgress()
-    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
-    measuring = MeasuringOptions(engine=engine, cache=cache)
     loop = LoopOptions(
         count=measure,
         timings=tuple(read_timings(Path(path)) for path in stage_times),
@@ -154,30 +120,11 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         splits_only=not allow_whole,
         min_share=min_share,
     )
-    grounds = lay_grounds(
-        model,
-        Surroundings(
-            device=device,
-            server=server,
-            link=link,
-            uplink=uplink,
-            downlink=downlink,
-            rtt=rtt,
-            costs=costs,
-            device_scale=device_scale,
-            server_scale=server_scale,
-        ),
-        InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs, batches=batches),
-        measuring,
-        progress,
-        run=True,
-    )
+    inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=True, batches=batches)
     progress.report("planning")
-    constraints = Constraints(pin_device=tuple(pin_device), pin_server=tuple(pin_server))
-    plan = _make_plan(
-        grounds, constraints, tuple(cut_at), allow_whole=allow_whole, min_share=min_share
-    )
-    plan = close_loop(plan, grounds, constraints, loop, measuring, progress)
+    plan = _make_plan(inquiry, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
+    plan = close_loop(plan, inquiry, loop, progress)
+    grounds, engine = inquiry.grounds, inquiry.request.engine
     progress.report("carving")
     description = _Description(
         grounds=grounds,
@@ -294,30 +241,23 @@ def describe_model(prepared: PreparedModel) -> dict[str, Any]:
 
 
 def _make_plan(
-    grounds: Grounds,
-    constraints: Constraints,
-    cut_at: tuple[str, ...],
-    *,
-    allow_whole: bool,
-    min_share: float,
+    inquiry: Inquiry, cut_at: tuple[str, ...], *, allow_whole: bool, min_share: float
 ) -> Plan:
     """Plan for the best split, for the cut that was asked for, or for not splitting."""
-    graph = grounds.prepared.graph
-    question = pose_question(graph, grounds.profiles, grounds.topology)
     if not cut_at:
         return make_plan(
-            question,
-            constraints=constraints,
+            inquiry.question,
+            constraints=inquiry.constraints,
             require_split=not allow_whole,
             min_share=min_share,
         )
-    placement = place_cut(graph, cut_at)
+    placement = place_cut(inquiry.question.graph, cut_at)
     if not placement.is_proper:
         raise InfeasiblePlacementError(
             f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
             " of it. Name a tensor further up."
         )
-    return make_plan_for(question, placement, constraints=constraints)
+    return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
 
 
 def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:

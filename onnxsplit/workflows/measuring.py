@@ -14,7 +14,6 @@ from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.placement import Plan
 from onnxsplit.planning.balance import note_small_share
 from onnxsplit.planning.candidates import find_candidates, identify
-from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.correction import correct_candidates, explain_choice
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.plans import make_plan_for, open_solver
@@ -27,6 +26,7 @@ from onnxsplit.progress import Progress
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.preparation import PreparedModel
+from onnxsplit.workflows.requests import Inquiry
 
 DEFAULT_CANDIDATES = 3
 """How many candidates are measured where nothing else was said and both tiers are here."""
@@ -72,25 +72,16 @@ class LoopOptions:
             raise UsageError(f"--measure {self.count} is negative; give a number, or 0 for none.")
 
 
-def close_loop(
-    plan: Plan,
-    grounds: Grounds,
-    constraints: Constraints,
-    loop: LoopOptions,
-    measuring: MeasuringOptions,
-    progress: Progress,
-) -> Plan:
+def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progress) -> Plan:
     """Time the best candidates' stages and plan for the fastest.
 
     Parameters
     ----------
     plan : Plan
         The best by prediction, or what was asked for.
-    grounds : Grounds
+    inquiry : Inquiry
         Tiers that are this machine are timed here.
-    constraints : Constraints
     loop : LoopOptions
-    measuring : MeasuringOptions
     progress : Progress
 
     Returns
@@ -107,22 +98,23 @@ def close_loop(
     ModelError
         A stage can't be run.
     """
+    grounds, question, constraints = inquiry.grounds, inquiry.question, inquiry.constraints
     count = _settle_count(loop, grounds)
     if count == 0:
         return plan
-    graph, profiles, topology = grounds.prepared.graph, grounds.profiles, grounds.topology
     for entry in loop.timings:
         _check_timings(entry, grounds.prepared)
-    solver = open_solver(graph, profiles, topology, constraints=constraints)
-    predicted = price_placement(graph, profiles, topology, plan.placement)
+    solver = open_solver(question, constraints)
+    predicted = price_placement(question, plan.placement)
     candidates, notes = _find_candidates(solver, predicted, count, loop)
     given = [timing for entry in loop.timings for timing in entry.timings]
+    measuring = inquiry.request.measuring
     here = _time_candidates(candidates, grounds, measuring, progress) if grounds.speeds else []
     measured = correct_candidates(candidates, [*given, *here])
     notes.extend(_note_unused(given, candidates))
     chosen = next(candidate for candidate in measured if candidate.is_chosen)
     if chosen.placement != plan.placement:
-        plan = make_plan_for(graph, profiles, topology, chosen.placement, constraints=constraints)
+        plan = make_plan_for(question, chosen.placement, constraints=constraints)
         small = note_small_share(solver, chosen.placement, loop.min_share)
         notes = [*small, explain_choice(measured), *notes]
     return replace(plan, measured=measured, notes=(*notes, *plan.notes))

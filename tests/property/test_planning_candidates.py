@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.planning.candidates import find_candidates, identify
+from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import open_solver
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 
@@ -48,7 +49,7 @@ def test_the_candidates_are_the_cheapest_of_each_set_of_crossings(
         case = tilt(case) if seed % 2 else case
         cheapest = _list_cheapest(case, splits_only=splits_only)
         count = rng.choice([1, 3, 6, 10_000])
-        solver = open_solver(case.graph, case.profiles, case.topology)
+        solver = open_solver(case.question, Constraints())
         found = find_candidates(solver, count, splits_only=splits_only, most_solves=100_000)
         assert not found.is_cut_short, f"seed {seed}"
         assert found.solves == solver.solves, f"seed {seed}"
@@ -70,7 +71,7 @@ def test_the_candidates_are_the_cheapest_of_each_set_of_crossings(
 
 def test_the_search_says_when_the_guard_stopped_it() -> None:
     case = draw_case(random.Random(7), most=8)
-    solver = open_solver(case.graph, case.profiles, case.topology)
+    solver = open_solver(case.question, Constraints())
     everything = find_candidates(solver, 10_000, most_solves=100_000)
     assert len(everything.priced) > 3
     short = find_candidates(solver, 10_000, most_solves=3)

@@ -24,6 +24,7 @@ def _candidate(tensor: str, *, device: float, server: float, upload: float) -> P
     return PricedPlacement(
         placement=Placement.of_groups({"device": ["a", "b", "c"], "server": ["d"]}),
         prediction=Prediction(total_seconds=device + server + upload, parts=parts),
+        value=device + server + upload,
         crossings=(crossing,),
         downloads=(),
     )

@@ -4,6 +4,7 @@ import pytest
 
 from onnxsplit.errors import UsageError
 from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.scaling import CostRow, FactorTable, profiles_from_costs, scale_by_type
 from onnxsplit.profiles import BoundaryCost, OperatorGroup, Profile
 from tests.random_graphs import Case, draw_case
@@ -80,7 +81,7 @@ def test_costs_become_two_profiles_that_are_as_sure_as_the_least_sure_row() -> N
     profiles = profiles_from_costs(rows, ("device", "server"), source="costs.csv")
     assert profiles["device"].total_seconds == pytest.approx(0.02 * len(GRAPH))
     assert {profile.evidence for profile in profiles.values()} == {"scaled"}
-    plan = make_plan(GRAPH, profiles, CASE.topology)
+    plan = make_plan(pose_question(GRAPH, profiles, CASE.topology))
     assert any("costs.csv" in sentence for sentence in plan.assumptions)
     sure = profiles_from_costs(rows[1:], ("device",), source="costs.csv")["device"]
     assert (sure.evidence, sure.assumptions) == ("measured", ())
