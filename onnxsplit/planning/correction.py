@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from onnxsplit.evidence import StageTiming
-from onnxsplit.placement import CostPart, MeasuredCandidate, MeasuredStage
+from onnxsplit.placement import WORK_KINDS, CostPart, MeasuredCandidate, MeasuredStage
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.units import format_duration
 
@@ -70,8 +70,15 @@ def explain_choice(measured: Sequence[MeasuredCandidate]) -> str:
 
 
 def _list_work(priced: PricedPlacement) -> list[CostPart]:
-    """Return what each tier that runs anything computes."""
-    return [part for part in priced.prediction.parts if part.kind == "compute"]
+    """Return what each tier computes, with what the cut adds there: that is what a stage takes."""
+    added = {
+        part.where: part.seconds for part in priced.prediction.parts if part.kind == "boundary"
+    }
+    return [
+        replace(part, seconds=part.seconds + added.get(part.where, 0.0))
+        for part in priced.prediction.parts
+        if part.kind == "compute"
+    ]
 
 
 def _identify(priced: PricedPlacement, tier: str) -> _Key:
@@ -114,7 +121,7 @@ def _correct(
         _correct_stage(part, timings[part.where], ratios.get(part.where))
         for part in _list_work(priced)
     )
-    rest = [part.seconds for part in priced.prediction.parts if part.kind != "compute"]
+    rest = [part.seconds for part in priced.prediction.parts if part.kind not in WORK_KINDS]
     return MeasuredCandidate(
         placement=priced.placement,
         crossings=priced.crossings,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from onnxsplit.evidence import StageTiming
@@ -87,3 +89,15 @@ def test_of_a_stage_that_comes_twice_the_last_time_counts() -> None:
     timings = [_timing("device", "t", 0.5), _timing("device", "t", 0.02)]
     (entry,) = correct_candidates([FIRST], timings)
     assert entry.stages[0].measured_seconds == 0.02
+
+
+def test_what_the_cut_adds_on_a_tier_belongs_to_its_stage() -> None:
+    added = CostPart(kind="boundary", where="device", seconds=0.003, evidence="measured")
+    parts = (*FIRST.prediction.parts, added)
+    prediction = Prediction(total_seconds=FIRST.total_seconds + 0.003, parts=parts)
+    (corrected,) = correct_candidates(
+        [replace(FIRST, prediction=prediction)], [_timing("device", "t", 0.013)]
+    )
+    device, _ = corrected.stages
+    assert device.predicted_seconds == pytest.approx(0.013)
+    assert corrected.corrected_seconds == pytest.approx(0.013 + 0.001 + 0.005)
