@@ -22,7 +22,8 @@ class OutputParity:
     output : str
     dtype : str
     bit_equal : bool
-        Equal bit for bit with optimisations disabled on both sides.
+        Equal bit for bit with optimisations disabled on both sides; False where only shapes were
+        compared.
     max_absolute, max_relative : float
         Largest difference at full optimisation; relative to the whole model's value.
     tolerance : float

@@ -1,7 +1,9 @@
 """Inputs for a model: drawn to fit its types, or read from ``.npz`` files."""
 
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
+from onnxsplit.errors import ModelError, UnsupportedModelError, UsageError, suggest
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.loading import LoadedModel
 from onnxsplit.model.sizes import read_input_specs
@@ -25,6 +27,9 @@ _UNBOUNDED = 2**40
 """Stands for no limit."""
 
 _IMAGE_RANK = 3
+
+_WIDEST_DRAW = 16
+"""Bytes of the widest number that is drawn for a byte of the input."""
 
 _PASSES = frozenset(
     {"Cast", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
@@ -65,10 +70,12 @@ def draw_inputs(
     ------
     UnsupportedModelError
         An input is a sequence, an optional or a map, which can't be drawn; give ``--inputs``.
+    ModelError
+        An input does not fit into memory.
     """
     rng = np.random.default_rng(seed)
     uses = _Uses.of(model.proto.graph)
-    return {name: _draw(spec, rng, uses) for name, spec in specs.items()}
+    return {name: _draw_within_memory(spec, rng, uses) for name, spec in specs.items()}
 
 
 def read_batches(path: Path, model: LoadedModel) -> tuple[dict[str, Array], ...]:
@@ -237,13 +244,26 @@ class _Uses:
         return any(place in _SIZE_INPUTS.get(node.op_type, ()) for node, place in self.follow(name))
 
 
+def _draw_within_memory(spec: TensorSpec, rng: np.random.Generator, uses: _Uses) -> Array:
+    """Draw one input, or say which one is too large."""
+    # numpy has an error of its own for what no machine can address, so it is not asked.
+    if (spec.size_bytes or 0) <= sys.maxsize // _WIDEST_DRAW:
+        with suppress(MemoryError):
+            return _draw(spec, rng, uses)
+    shape = ",".join(str(dim) for dim in spec.shape or ())
+    raise ModelError(
+        f"The input {spec.name!r} at {shape} does not fit into memory; if its dims are free, give"
+        " smaller ones with --dim or --shape."
+    )
+
+
 def _draw(spec: TensorSpec, rng: np.random.Generator, uses: _Uses) -> Array:
     """Draw one input."""
     dtype = numpy_dtype(spec.dtype)
     shape = tuple(dim for dim in spec.shape or () if isinstance(dim, int))
     if spec.kind != "tensor" or dtype is None:
         raise UnsupportedModelError(
-            f"The input {spec.name!r} is of kind {spec.kind} ({spec.dtype}), which can't be drawn;"
+            f"The input {spec.name!r} is {_word_kind(spec)}, which can't be drawn;"
             " give inputs with --inputs FILE.npz."
         )
     if "mask" in spec.name.lower():
@@ -257,6 +277,15 @@ def _draw(spec: TensorSpec, rng: np.random.Generator, uses: _Uses) -> Array:
     if dtype.kind == "c":
         return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
     return np.asarray(rng.standard_normal(shape)).astype(dtype)
+
+
+def _word_kind(spec: TensorSpec) -> str:
+    """Say what an input is that is no dense tensor of a known type."""
+    if spec.kind == "tensor":
+        return f"of the element type {spec.dtype}"
+    return {"optional": "an optional", "unknown": "of an unknown type"}.get(
+        spec.kind, f"a {spec.kind.replace('_', ' ')}"
+    )
 
 
 def _draw_integers(

@@ -61,7 +61,7 @@ def load_model(source: ModelSource, *, base_folder: Path | None = None) -> Loade
     ModelError
         There is no such file, or it is no ONNX model.
     UnsupportedModelError
-        The model has no operators.
+        The model has no operators or no outputs.
     """
     if isinstance(source, onnx.ModelProto):
         content = source.SerializeToString(deterministic=True)
@@ -75,6 +75,8 @@ def load_model(source: ModelSource, *, base_folder: Path | None = None) -> Loade
         proto = _parse(content, str(path))
     if not proto.graph.node:
         raise UnsupportedModelError("The model has no operators, so there is nothing to split.")
+    if not proto.graph.output:
+        raise UnsupportedModelError("The model has no outputs, so there is nothing to compute.")
     identity = ModelIdentity(
         sha256=hashlib.sha256(content).hexdigest(), structure=hash_structure(proto)
     )
@@ -95,8 +97,9 @@ def check_external_data(model: LoadedModel) -> None:
         location, offset, length = read_external_reference(tensor)
         path = locate_external_data(model, tensor)
         if not path.is_file():
+            what = "no file" if path.exists() else "not there"
             raise ModelError(
-                f"The weights {tensor.name!r} lie in {location!r}, which is not there;"
+                f"The weights {tensor.name!r} lie in {location!r}, which is {what};"
                 f" put the file into {model.base_folder}."
             )
         size = path.stat().st_size
@@ -121,9 +124,14 @@ def locate_external_data(model: LoadedModel, tensor: onnx.TensorProto) -> Path:
             f"The weights {tensor.name!r} lie in the external file {location!r}, but the model was"
             " given without a folder; give its path instead."
         )
+    if not location:
+        raise ModelError(
+            f"The weights {tensor.name!r} lie outside the model, in a file that it does not name;"
+            " export it again."
+        )
     folder = model.base_folder.resolve()
     path = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or not path.is_relative_to(folder):
+    if Path(location).is_absolute() or not path.is_relative_to(folder):
         raise ModelError(
             f"The weights {tensor.name!r} name the external file {location!r}, which is outside"
             " the model's folder; such paths are refused."

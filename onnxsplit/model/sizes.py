@@ -1,5 +1,6 @@
 """Fix the shapes of a model's inputs from what the model and the caller say."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -65,7 +66,9 @@ def fix_input_specs(model: LoadedModel, options: SizeOptions) -> dict[str, Tenso
     specs = read_input_specs(model)
     _check_names(options, specs)
     symbols = {**_bind_symbols(options, specs), **options.dims}
-    return {name: _fix(spec, options.shapes.get(name), symbols) for name, spec in specs.items()}
+    fixed = {name: _fix(spec, options.shapes.get(name), symbols) for name, spec in specs.items()}
+    _refuse_open_dims(fixed)
+    return fixed
 
 
 def _check_names(options: SizeOptions, specs: Mapping[str, TensorSpec]) -> None:
@@ -109,14 +112,9 @@ def _bind_symbols(options: SizeOptions, specs: Mapping[str, TensorSpec]) -> dict
 
 
 def _fix(spec: TensorSpec, shape: tuple[int, ...] | None, symbols: Mapping[str, int]) -> TensorSpec:
-    """Fix one input."""
-    if spec.kind != "tensor":
+    """Fix the dims of one input that something gives a number to."""
+    if spec.kind != "tensor" or (spec.shape is None and shape is None):
         return spec
-    if spec.shape is None and shape is None:
-        raise UnknownShapeError(
-            f"The input {spec.name!r} has no shape in the model;"
-            f" add --shape {spec.name}=1,3,224,224 (with its own dims)."
-        )
     declared: tuple[Dim, ...] = (None,) * len(shape or ()) if spec.shape is None else spec.shape
     given: tuple[int | None, ...] = shape or (None,) * len(declared)
     dims = zip(declared, given, strict=True)
@@ -126,8 +124,8 @@ def _fix(spec: TensorSpec, shape: tuple[int, ...] | None, symbols: Mapping[str, 
 
 def _fix_dim(
     spec: TensorSpec, axis: int, dim: Dim, given: int | None, symbols: Mapping[str, int]
-) -> int:
-    """Fix one dim."""
+) -> Dim:
+    """Fix one dim, or leave it as it is where nothing gives it a number."""
     if isinstance(dim, int):
         if given is not None and given != dim:
             raise UsageError(
@@ -136,11 +134,50 @@ def _fix_dim(
         return dim
     if given is not None:
         return given
-    if isinstance(dim, str) and dim in symbols:
-        return symbols[dim]
-    flag = f"--dim {dim}=1" if isinstance(dim, str) else f"--shape {spec.name}=..."
-    what = f"the dim {dim!r}" if isinstance(dim, str) else f"dim {axis}"
-    raise UnknownShapeError(f"Input {spec.name!r}: {what} has no size; give it one with {flag}.")
+    return symbols.get(dim, dim) if isinstance(dim, str) else dim
+
+
+def _refuse_open_dims(specs: Mapping[str, TensorSpec]) -> None:
+    """Name every dim that is still open, and the flags that fix them all at once."""
+    tensors = [spec for spec in specs.values() if spec.kind == "tensor"]
+    for spec in tensors:
+        if spec.shape is None:
+            raise UnknownShapeError(
+                f"The input {spec.name!r} has no shape in the model;"
+                f" add {_flag('shape', f'{spec.name}=1,3,224,224')} (with its own dims)."
+            )
+    named = _find_symbols(tensors)
+    unnamed = [spec for spec in tensors if None in (spec.shape or ())]
+    if not named and not unnamed:
+        return
+    places = [f"the dim {dim!r} of {name!r}" for dim, name in named.items()]
+    places += [f"dim {(spec.shape or ()).index(None)} of {spec.name!r}" for spec in unnamed]
+    covered = _find_symbols(unnamed)
+    flags = [_flag("dim", f"{dim}=1") for dim in named if dim not in covered]
+    flags += [_flag("shape", f"{spec.name}={_fill(spec)}") for spec in unnamed]
+    raise UnknownShapeError(
+        f"No size is known for {', '.join(places)}; give {' '.join(flags)}, with your own numbers."
+    )
+
+
+def _find_symbols(specs: Iterable[TensorSpec]) -> dict[str, str]:
+    """Return each symbolic dim with the first input that has it."""
+    symbols: dict[str, str] = {}
+    for spec in specs:
+        for dim in spec.shape or ():
+            if isinstance(dim, str):
+                symbols.setdefault(dim, spec.name)
+    return symbols
+
+
+def _fill(spec: TensorSpec) -> str:
+    """Write a shape with ones for what is open."""
+    return _write(dim if isinstance(dim, int) else 1 for dim in spec.shape or ())
+
+
+def _flag(name: str, value: str) -> str:
+    """Write a flag as a shell takes it."""
+    return f"--{name} {shlex.quote(value)}"
 
 
 def _write(shape: Iterable[Dim]) -> str:

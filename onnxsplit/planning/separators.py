@@ -150,4 +150,7 @@ def _find_maker(graph: OperatorGraph, tensor: str) -> str:
     if tensor in graph.constant_outputs or tensor in graph.weight_bytes:
         raise UsageError(f"--cut-at {tensor}: that is a constant, which never crosses.")
     made = [name for operator in graph for name in operator.outputs]
-    raise UsageError(f"--cut-at {tensor}: no operator makes that tensor. {suggest(tensor, made)}")
+    raise UsageError(
+        f"--cut-at {tensor}: no operator makes that tensor, or only constants go into it, and"
+        f" constants never cross. {suggest(tensor, made)}"
+    )

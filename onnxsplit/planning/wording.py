@@ -1,5 +1,8 @@
 """Sentences about plans: why not splitting wins, what a cut moves, what an override costs."""
 
+import csv
+import io
+import shlex
 from collections.abc import Mapping, Sequence
 
 from onnxsplit.graph import OperatorGraph
@@ -10,6 +13,7 @@ from onnxsplit.tiers import Topology
 from onnxsplit.units import format_duration
 
 _SMALLEST_SHOWN = 0.001
+_LEAST_WRITTEN = 0.0005
 _FLOAT_NOISE = 1e-9
 _MOST_NAMED = 3
 
@@ -60,15 +64,12 @@ def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
     split_link, split_work = _divide(split.prediction)
     whole_link, whole_work = _divide(whole.prediction)
     if tier == device:
-        reason = (
-            f"the server saves {format_duration(max(0.0, whole_work - split_work))} of computing,"
-            f" and the link costs {format_duration(split_link)}"
-        )
+        saved = whole_work - split_work
+        work = f"the server {'saves' if saved >= 0 else 'adds'} {format_duration(abs(saved))}"
+        reason = f"{work} of computing, and the link costs {format_duration(split_link)}"
     else:
-        reason = (
-            f"cutting here saves {format_duration(max(0.0, whole_link - split_link))} on the link,"
-            f" and computing takes {format_duration(max(0.0, split_work - whole_work))} longer"
-        )
+        link = _word_change(split_link - whole_link)
+        reason = f"the link takes {link}, and computing {_word_change(split_work - whole_work)}"
     return f"{head}, because {reason}."
 
 
@@ -106,7 +107,8 @@ def explain_small_share(server_share: float, least_share: float) -> str:
     """Say that a split moves little."""
     where = "to the server" if server_share < least_share else "off the server"
     moved = server_share if server_share < least_share else 1 - server_share
-    return f"This split moves only {format_share(moved)} of the work {where}."
+    only = "" if moved < _LEAST_WRITTEN else "only "
+    return f"This split moves {only}{format_share(moved)} of the work {where}."
 
 
 def explain_next_cut(
@@ -125,7 +127,7 @@ def explain_next_cut(
         return f"No cut was found where both sides hold at least {format_share(least_share)}."
     crossings = _enumerate([crossing.tensor for crossing in balanced.crossings])
     tensors = name_cut(graph, balanced.placement)
-    advice = f"; --cut-at {','.join(tensors)} takes it" if len(tensors) <= _MOST_NAMED else ""
+    advice = f"; {_write_flag(tensors)} takes it" if len(tensors) <= _MOST_NAMED else ""
     return (
         f"The best cut found where both sides hold at least {format_share(least_share)} crosses at"
         f" {crossings} and takes {format_duration(balanced.total_seconds)}{advice}."
@@ -140,7 +142,7 @@ def explain_override(given: PricedPlacement, optimum: PricedPlacement) -> str:
     percent = ""
     if optimum.total_seconds:
         slower = lost / optimum.total_seconds
-        percent = f" ({format_share(slower) if slower >= _SMALLEST_SHOWN else 'under 0.1 %'})"
+        percent = f" ({format_share(slower)})"
     return (
         f"This placement takes {format_duration(lost)}{percent} longer than the optimum,"
         f" which is {optimum.placement.verdict} in {format_duration(optimum.total_seconds)}."
@@ -160,14 +162,30 @@ def name_link_assumptions(topology: Topology) -> tuple[str, ...]:
 
 def format_share(share: float) -> str:
     """Write a share in percent, with a decimal where it is small."""
+    if 0 < share < _LEAST_WRITTEN:
+        return "under 0.1 %"
     percent = 100 * share
     return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"  # noqa: PLR2004 - two digits
+
+
+def _word_change(seconds: float) -> str:
+    """Say how much more or less time something takes when split."""
+    if abs(seconds) < _FLOAT_NOISE:
+        return "as long"
+    return f"{format_duration(abs(seconds))} {'longer' if seconds > 0 else 'less'}"
 
 
 def _divide(prediction: Prediction) -> tuple[float, float]:
     """Return the seconds spent on the link and on computing."""
     work = sum(part.seconds for part in prediction.parts if part.kind in WORK_KINDS)
     return prediction.total_seconds - work, work
+
+
+def _write_flag(tensors: Sequence[str]) -> str:
+    """Write the flag that cuts at these tensors as a shell takes it; quotes protect commas."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(tensors)
+    return f"--cut-at {shlex.quote(line.getvalue())}"
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxsplit.evidence import ParityResult
+from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.placement import Plan
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
@@ -17,6 +18,9 @@ from onnxsplit.reporting.plan_report import (
     word_statistics,
 )
 from onnxsplit.reporting.wording import printable, word_bytes
+
+MOST_PORTS = 3
+"""Inputs or outputs of a stage that the page names; the manifest names all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +95,19 @@ class BundleReport:
             stage.tier,
             str(stage.operators),
             word_bytes(stage.weight_bytes),
-            ", ".join(spec.name for spec in stage.inputs),
-            ", ".join(spec.name for spec in stage.outputs),
+            _word_ports(stage.inputs),
+            _word_ports(stage.outputs),
         )
 
     def _carving_blocks(self) -> tuple[Bullets, ...]:
         """List what carving changed, beyond distributing the operators."""
         notes = tuple(self.manifest.carving.get("notes", ()))
         return (Bullets(title="Carving", items=notes),) if notes else ()
+
+
+def _word_ports(ports: tuple[TensorSpec, ...]) -> str:
+    """Name a stage's inputs or outputs, the first few of many."""
+    names = [spec.name for spec in ports]
+    further = len(names) - MOST_PORTS
+    shown = ", ".join(names[:MOST_PORTS] if further > 1 else names)
+    return f"{shown} and {further} more" if further > 1 else shown

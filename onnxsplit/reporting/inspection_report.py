@@ -26,8 +26,7 @@ def describe_inspection(document: Mapping[str, Any], *, model: Path) -> Page:
         Sentence(text=_word_model(document, model), tone="strong"),
         *_constants(document),
         _list_ends(document),
-        _list_types(document),
-        *_list_cuts(document),
+        *((_list_types(document), *_list_cuts(document)) if document["operators"] else ()),
         *_list_blocks(document),
         *_list_obstacles(document),
     )

@@ -31,9 +31,10 @@ def _evidence(result: ParityResult) -> str:
     if not values:
         return "by the shapes of their outputs, for random operators make values incomparable"
     worst = max(output.max_relative for output in values)
-    exact = "bit for bit with optimisations off" if result.bit_equal else "not bit for bit"
+    is_exact = all(output.bit_equal for output in values)
+    exact = "bit for bit with optimisations off" if is_exact else "not bit for bit"
     if worst == 0:
-        return f"{exact}, and exactly with them on" if result.bit_equal else f"{exact}"
+        return f"{exact}, and exactly with them on" if is_exact else exact
     return f"{exact}, and within {worst:.2g} of the values with them on"
 
 

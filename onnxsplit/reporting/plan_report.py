@@ -16,6 +16,7 @@ from onnxsplit.reporting.wording import (
     word_bytes,
     word_count,
     word_duration,
+    word_name,
     word_names,
     word_ratio,
     word_shape,
@@ -63,8 +64,9 @@ def cost_blocks(plan: Plan) -> tuple[Block, ...]:
     """Lay out what crosses, the parts of the latency, and the other ways to place the model."""
     travelling = (*plan.crossings, *plan.downloads)
     crossings = (_crossings_table(travelling),) if travelling else ()
+    parts = (_parts_table(plan),) if plan.predicted.parts else ()
     measured = (_measured_table(plan.measured),) if plan.measured else ()
-    return (*crossings, _parts_table(plan), *measured, _comparison_table(plan))
+    return (*crossings, *parts, *measured, _comparison_table(plan))
 
 
 def assumption_blocks(plan: Plan) -> tuple[Block, ...]:
@@ -90,19 +92,23 @@ def word_certificate(certificate: Certificate) -> str:
 def word_statistics(plan: Plan) -> str:
     """Say how large the solved problem was and how long it took."""
     statistics = plan.statistics
-    return (
-        f"Solved {statistics.vertices} vertices and {statistics.arcs} arcs"
-        f" in {word_duration(statistics.seconds)} ({word_count(statistics.solves, 'solve')})."
+    sizes = (
+        word_count(statistics.vertices, "vertex", "vertices"),
+        word_count(statistics.arcs, "arc"),
     )
+    solves = word_count(statistics.solves, "solve")
+    return f"Solved {' and '.join(sizes)} in {word_duration(statistics.seconds)} ({solves})."
 
 
 def _word_placement(plan: Plan) -> str:
     """Say who runs what."""
     placement = plan.placement
     used = [tier for tier in placement.tiers if placement.operators(tier)]
+    if not used:
+        return "Nothing to place: every output of the model is made of constants alone."
     if len(used) == 1:
         count = word_count(len(placement.operators(used[0])), "operator")
-        return f"Not split: the {used[0]} runs all {count}."
+        return f"Not split: the {used[0]} runs everything ({count})."
     first, *others = used
     parts = [_word_first(placement.operators(first), tier=first)]
     parts.extend(_word_next(placement.operators(tier), tier=tier) for tier in others)
@@ -122,6 +128,8 @@ def _word_next(names: tuple[str, ...], *, tier: str) -> str:
 def _word_comparison(plan: Plan) -> str:
     """Compare the plan with the baselines, in a sentence."""
     total = plan.predicted.total_seconds
+    if not total:
+        return "Predicted latency 0 s."
     others = [
         f"{word_ratio(total, seconds)} than {name}"
         if word_ratio(total, seconds) != "as fast"
@@ -295,5 +303,6 @@ def _sends(crossings: tuple[Crossing, ...]) -> tuple[str, str]:
     if not crossings:
         return ("", "")
     first, *others = [crossing.tensor for crossing in crossings]
-    names = f"{first} and {len(others)} more" if others else first
+    shown = word_name(first)
+    names = f"{shown} and {len(others)} more" if others else shown
     return (names, word_bytes(sum(crossing.size_bytes for crossing in crossings)))

@@ -114,8 +114,9 @@ def _method_rows(profile: Profile) -> list[tuple[str, str]]:
 
 
 def _environment_rows(profile: Profile) -> list[tuple[str, str]]:
-    """List the environment."""
-    return [(key, _word(value)) for key, value in profile.environment.items()]
+    """List the environment, without what is empty."""
+    rows = [(key, _word(value)) for key, value in profile.environment.items()]
+    return [(key, text) for key, text in rows if text]
 
 
 def _word(value: Any) -> str:  # noqa: ANN401 - JSON can be anything

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from onnxsplit.units import format_duration, format_size
 
+MOST_NAME_CHARACTERS = 36
+"""A longer name is shortened where it need not be copied."""
+
 EVEN = 0.005
 """Two times that differ by less than half a percent are called as fast as each other."""
 
@@ -87,15 +90,15 @@ def word_factor(factor: float) -> str:
     return f"{factor:.0f}x" if factor >= 100 else f"{factor:.3g}x"  # noqa: PLR2004 - three digits
 
 
-def word_count(count: int, thing: str) -> str:
+def word_count(count: int, thing: str, things: str | None = None) -> str:
     """Write a number of things.
 
     Examples
     --------
-    >>> word_count(1, "operator"), word_count(2, "operator")
-    ('1 operator', '2 operators')
+    >>> word_count(1, "operator"), word_count(2, "operator"), word_count(2, "vertex", "vertices")
+    ('1 operator', '2 operators', '2 vertices')
     """
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+    return f"{count} {thing if count == 1 else things or f'{thing}s'}"
 
 
 def word_names(names: Sequence[str], *, most: int = 3) -> str:
@@ -108,6 +111,20 @@ def word_names(names: Sequence[str], *, most: int = 3) -> str:
     """
     shown = ", ".join(f"'{printable(name)}'" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def word_name(name: str, *, most: int = MOST_NAME_CHARACTERS) -> str:
+    """Shorten a long name to its two ends, where it need not be copied.
+
+    Examples
+    --------
+    >>> word_name("/model/encoder/layer.2/attention/output/LayerNorm/Add_output_0")
+    '/model/e...ut/LayerNorm/Add_output_0'
+    """
+    if len(name) <= most:
+        return name
+    head = (most - 3) // 4
+    return f"{name[:head]}...{name[head + 3 - most :]}"
 
 
 def printable(text: str) -> str:

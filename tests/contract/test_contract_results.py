@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.contract.workshop import Command, Workshop, fit
 
@@ -210,3 +211,25 @@ def test_markdown_holds_tables(workshop: Workshop, command: Command, tmp_path: P
         "plan", workshop.model, *workshop.cut_options(), "--format", "markdown", folder=tmp_path
     )
     assert re.search(r"^\| :--- \|", finished.out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["plan", "inspect", "profile"])
+def test_a_model_of_constants_alone_has_nothing_to_place_and_that_is_no_failure(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    weights = numpy_helper.from_array(np.ones((2, 3), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["w"], ["y"], name="negate")],
+        "constant",
+        [],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "constant.onnx")
+    finished = command(name, "constant.onnx", "--format", "json", folder=tmp_path)
+    assert finished.code == 0, finished.err
+    finished.document()
+    finished = command(name, "constant.onnx", folder=tmp_path)
+    assert finished.code == 0, finished.err
+    if name == "plan":
+        assert finished.out.startswith("Nothing to place: every output of the model is made of")

@@ -84,6 +84,13 @@ def test_a_model_without_operators_is_refused() -> None:
         load_model(model)
 
 
+def test_a_model_without_outputs_is_refused() -> None:
+    model = _model()
+    del model.graph.output[:]
+    with pytest.raises(UnsupportedModelError, match="no outputs"):
+        load_model(model)
+
+
 class TestExternalData:
     """Weights outside the file are looked at only when they are needed."""
 
@@ -110,13 +117,21 @@ class TestExternalData:
         with pytest.raises(ModelError, match="40 bytes"):
             check_external_data(loaded)
 
-    @pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "a/../../w.bin", ""])
+    @pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "a/../../w.bin"])
     def test_a_path_that_leaves_the_folder_is_refused(self, tmp_path: Path, location: str) -> None:
         (tmp_path / "w.bin").write_bytes(bytes(64))
         folder = tmp_path / "inner"
         folder.mkdir()
         loaded = load_model(_save(self._model(location=location, length=64), folder))
         with pytest.raises(ModelError, match="outside"):
+            check_external_data(loaded)
+
+    @pytest.mark.parametrize(("location", "message"), [(".", "is no file"), ("", "does not name")])
+    def test_a_path_to_no_file_is_refused(
+        self, tmp_path: Path, location: str, message: str
+    ) -> None:
+        loaded = load_model(_save(self._model(location=location, length=64), tmp_path))
+        with pytest.raises(ModelError, match=message):
             check_external_data(loaded)
 
     def test_a_link_that_leaves_the_folder_is_refused(self, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxsplit.engines.ort import open_session
 from onnxsplit.engines.port import EngineOptions
-from onnxsplit.errors import UnknownShapeError, UnsupportedModelError, UsageError
+from onnxsplit.errors import ModelError, UnknownShapeError, UnsupportedModelError, UsageError
 from onnxsplit.model.inputs import draw_inputs, read_batches
 from onnxsplit.model.loading import LoadedModel, load_model
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
@@ -47,8 +47,9 @@ def test_dims_and_shapes_fix_every_input() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (SizeOptions(), "--dim batch=1"),
-        (SizeOptions(dims={"batch": 1}), "--shape image="),
+        (SizeOptions(), "give --dim length=1 --shape image=1,3,1, with"),
+        (SizeOptions(dims={"batch": 5}), "give --dim length=1 --shape image=5,3,1, with"),
+        (SizeOptions(dims={"batch": 5, "length": 2}), "give --shape image=5,3,1, with"),
         (SizeOptions(shapes={"image": (1, 3, 8)}), "--dim length=1"),
     ],
 )
@@ -75,6 +76,17 @@ def test_a_dim_without_size_names_the_flag_that_mends_it(
 def test_sizes_that_do_not_fit_are_refused(options: SizeOptions, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         fix_input_specs(_load(_image(), _mask()), options)
+
+
+def test_all_open_dims_are_named_at_once_with_flags_that_a_shell_takes() -> None:
+    named = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch size", 3, "n"])
+    with pytest.raises(UnknownShapeError) as caught:
+        fix_input_specs(_load(named, _mask()), SizeOptions())
+    assert str(caught.value) == (
+        "No size is known for the dim 'batch size' of 'x', the dim 'n' of 'x', the dim 'batch' of"
+        " 'mask', the dim 'length' of 'mask'; give --dim 'batch size=1' --dim n=1 --dim batch=1"
+        " --dim length=1, with your own numbers."
+    )
 
 
 def test_an_input_without_rank_needs_a_shape() -> None:
@@ -193,3 +205,11 @@ class TestFiles:
         np.save(single, np.ones(3))
         with pytest.raises(UsageError, match="one array"):
             read_batches(single, model)
+
+
+@pytest.mark.parametrize("dims", [[10**5, 10**5, 10**5], [2**40, 2**40]])
+def test_an_input_that_fits_into_no_memory_is_named(dims: list[int]) -> None:
+    model = _load(helper.make_tensor_value_info("x", TensorProto.FLOAT, dims))
+    specs = fix_input_specs(model, SizeOptions())
+    with pytest.raises(ModelError, match=r"'x' at .* does not fit into memory"):
+        draw_inputs(model, specs, seed=0)

@@ -1,11 +1,13 @@
 """Latency worked out by hand, rule by rule; matching, pins, notes, and tampered plans."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from onnxsplit.cli.arguments import parse_tensor_names
 from onnxsplit.errors import (
     InfeasiblePlacementError,
     InternalError,
@@ -22,6 +24,7 @@ from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import pose_question
 from onnxsplit.planning.separators import find_single_tensor_cuts, place_cut
+from onnxsplit.planning.wording import explain_small_share
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 
@@ -82,6 +85,12 @@ CHAIN = _graph(
 PROFILES = {
     "device": _profile("device", ("conv1", 1.0), ("relu1", 0.5), ("conv2", 4.0), ("gemm1", 2.0)),
     "server": _profile("server", ("conv1", 0.1), ("relu1", 0.05), ("conv2", 0.4), ("gemm1", 0.2)),
+}
+LOPSIDED = {
+    "device": _profile("device", ("conv1", 0.1), ("relu1", 0.1), ("conv2", 9.0), ("gemm1", 9.0)),
+    "server": _profile(
+        "server", ("conv1", 0.001), ("relu1", 0.001), ("conv2", 0.4), ("gemm1", 0.6)
+    ),
 }
 TOPOLOGY = Topology.pair(LINK)
 
@@ -168,19 +177,58 @@ def test_a_given_placement_says_what_it_costs_against_the_optimum() -> None:
 
 
 def test_a_small_share_is_said_first_and_the_next_cut_is_named() -> None:
-    profiles = {
-        "device": _profile(
-            "device", ("conv1", 0.1), ("relu1", 0.1), ("conv2", 9.0), ("gemm1", 9.0)
-        ),
-        "server": _profile(
-            "server", ("conv1", 0.001), ("relu1", 0.001), ("conv2", 0.4), ("gemm1", 0.6)
-        ),
-    }
-    plan = make_plan(pose_question(CHAIN, profiles, TOPOLOGY), require_split=True)
+    plan = make_plan(pose_question(CHAIN, LOPSIDED, TOPOLOGY), require_split=True)
     assert plan.notes[0].startswith("This split moves only 0.")
     assert "at least 5.0 %" in plan.notes[1]
     assert "crosses at c" in plan.notes[1]
     assert any("enough work" in other.reason for other in plan.alternatives)
+
+
+def test_a_share_that_rounds_to_nothing_is_not_written_as_nothing() -> None:
+    assert explain_small_share(0.99998, 0.05) == (
+        "This split moves under 0.1 % of the work off the server."
+    )
+    assert explain_small_share(0.012, 0.05) == (
+        "This split moves only 1.2 % of the work to the server."
+    )
+
+
+def test_a_cut_that_sends_more_than_the_input_is_not_said_to_save_on_the_link() -> None:
+    graph = _graph(("widen", "x", "a"), ("narrow", "a", "y"), outputs="y", x=5, a=50, y=1)
+    profiles = {
+        tier: _profile(tier, ("widen", seconds), ("narrow", seconds))
+        for tier, seconds in (("device", 3.0), ("server", 0.1))
+    }
+    plan = make_plan(pose_question(graph, profiles, TOPOLOGY), require_split=True)
+    assert plan.verdict == "all-server"
+    text = " ".join(plan.notes)
+    assert re.search(r"because the link takes \S+ m?s longer, and computing \S+ s longer\.", text)
+
+
+def test_the_advised_cut_can_be_pasted_whatever_the_tensor_is_called() -> None:
+    name = "c, 'd'"
+    operators = [
+        ("conv1", ("x",), ("a",)),
+        ("relu1", ("a",), ("b",)),
+        ("conv2", ("b",), (name,)),
+        ("gemm1", (name,), ("y",)),
+    ]
+    graph = replace(
+        _graph(("conv1", "x", "a"), outputs="a"),
+        operators=tuple(
+            Operator(name=op, op_type="Op", domain="", index=place, inputs=reads, outputs=makes)
+            for place, (op, reads, makes) in enumerate(operators)
+        ),
+        tensors={
+            tensor: TensorSpec(name=tensor, dtype="uint8", shape=(size,))
+            for tensor, size in {"x": 100, "a": 40, "b": 20, name: 6, "y": 5}.items()
+        },
+        outputs=("y",),
+    )
+    plan = make_plan(pose_question(graph, LOPSIDED, TOPOLOGY), require_split=True)
+    words = shlex.split(plan.notes[1].partition("; ")[2].removesuffix("."))
+    assert words[0] == "--cut-at"
+    assert parse_tensor_names([words[1]]) == (name,)
 
 
 def test_groups_of_either_machine_are_never_divided() -> None:
@@ -314,7 +362,9 @@ def test_cutting_at_tensors_puts_everything_upstream_on_the_device() -> None:
     assert place_cut(CHAIN, ("b", "c")).operators("device") == ("conv1", "relu1", "conv2")
 
 
-@pytest.mark.parametrize(("tensor", "message"), [("x", "model input"), ("cc", "Did you mean 'c'")])
+@pytest.mark.parametrize(
+    ("tensor", "message"), [("x", "model input"), ("cc", "never cross. Did you mean 'c'")]
+)
 def test_a_cut_at_no_operators_output_is_refused(tensor: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         place_cut(CHAIN, (tensor,))

@@ -7,6 +7,7 @@ import pytest
 
 from onnxsplit.errors import InternalError
 from onnxsplit.evidence import ParityResult
+from onnxsplit.graph import TensorSpec
 from onnxsplit.placement import Certificate, Placement
 from onnxsplit.reporting.bundle_report import BundleReport
 from onnxsplit.reporting.markdown import render_markdown
@@ -14,7 +15,14 @@ from onnxsplit.reporting.page import Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import describe_plan, word_certificate
 from onnxsplit.reporting.profile_report import describe_profile
-from tests.made_results import FOLDER, make_manifest, make_parity, make_plan, make_profile
+from tests.made_results import (
+    FOLDER,
+    make_crossing,
+    make_manifest,
+    make_parity,
+    make_plan,
+    make_profile,
+)
 
 
 def make_report(*, parity: ParityResult | None) -> BundleReport:
@@ -90,7 +98,7 @@ def test_a_plan_that_does_not_split_says_so() -> None:
         verdict="all-device",
     )
     said = list(texts(describe_plan(whole)))
-    assert "Not split: the device runs all 2 operators." in said
+    assert "Not split: the device runs everything (2 operators)." in said
     assert not any(text.startswith("all-device |") for text in said)
 
 
@@ -146,6 +154,32 @@ def test_parity_says_how_equal_the_stages_are(change: dict[str, object], wanted:
     sentence = summarise_parity(dataclasses.replace(result, outputs=(output,)))
     assert sentence.tone == "good"
     assert wanted in sentence.text
+
+
+def test_random_outputs_do_not_hide_that_the_others_are_bit_equal() -> None:
+    output = dataclasses.replace(make_parity().outputs[0], max_relative=0.0)
+    random = dataclasses.replace(output, output="noise", comparison="shapes", bit_equal=False)
+    sentence = summarise_parity(dataclasses.replace(make_parity(), outputs=(random, output)))
+    assert "bit for bit with optimisations off, and exactly" in sentence.text
+
+
+def test_a_stage_with_many_inputs_names_the_first_few() -> None:
+    report = make_report(parity=None)
+    stage = report.manifest.stages[0]
+    inputs = tuple(TensorSpec(name=f"past.{i}", dtype="float32", shape=(1,)) for i in range(24))
+    stages = (dataclasses.replace(stage, inputs=inputs), *report.manifest.stages[1:])
+    crowded = dataclasses.replace(
+        report, manifest=dataclasses.replace(report.manifest, stages=stages)
+    )
+    row = find_table(crowded.page(), "Wrote").rows[0]
+    assert row[4] == "past.0, past.1, past.2 and 21 more"
+
+
+def test_the_comparison_shortens_long_names_and_the_list_of_crossings_does_not() -> None:
+    name = "/model/encoder/layer.2/attention/output/LayerNorm/Add_output_0"
+    page = describe_plan(make_plan(crossings=(make_crossing(name, (1, 64)),)))
+    assert find_table(page, "Compared with").rows[0][1] == "/model/e...ut/LayerNorm/Add_output_0"
+    assert find_table(page, "Tensors that travel").rows[0][0] == name
 
 
 def test_a_profile_s_page_lists_the_dearest_operators_first() -> None:
