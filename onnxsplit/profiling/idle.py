@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxsplit.engines.port import EngineOptions
-from onnxsplit.profiling.rounds import Instruments, Subject
+from onnxsplit.profiling.instruments import Instruments, Subject
 
 _RUNS = 15
 _FEWEST_RUNS = 3

@@ -13,8 +13,9 @@ from onnxsplit.profiling.attribution import Attribution, attribute
 from onnxsplit.profiling.boundaries import needs_rates, price_boundaries
 from onnxsplit.profiling.cache import ProfileCache, derive_key
 from onnxsplit.profiling.idle import measure_idle
+from onnxsplit.profiling.instruments import Instruments, Subject
 from onnxsplit.profiling.overheads import measure_layout_rates, measure_run
-from onnxsplit.profiling.rounds import Instruments, Rounds, Subject, take_times
+from onnxsplit.profiling.rounds import Rounds, take_times
 from onnxsplit.profiling.sampling import low_quantile
 
 _VERSION = 2

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import OnnxSplitError
 from onnxsplit.profiling.executed import BLOCKED_DOMAIN
-from onnxsplit.profiling.rounds import Instruments
+from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import low_quantile
 
 _OPSETS = (helper.make_opsetid("", 17), helper.make_opsetid(BLOCKED_DOMAIN, 1))

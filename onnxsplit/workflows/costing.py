@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.profiles import Profile
 from onnxsplit.profiling.cache import ProfileCache
+from onnxsplit.profiling.instruments import Instruments, Subject
 from onnxsplit.profiling.measurement import profile_model
-from onnxsplit.profiling.rounds import Instruments, Subject
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.preparation import PreparedModel

@@ -27,8 +27,9 @@ from onnxsplit.model.carving import carve_stages
 from onnxsplit.placement import Placement
 from onnxsplit.profiles import Profile
 from onnxsplit.profiling.attribution import attribute
+from onnxsplit.profiling.instruments import Instruments, Subject
 from onnxsplit.profiling.measurement import measure_profile
-from onnxsplit.profiling.rounds import Instruments, Subject, take_times
+from onnxsplit.profiling.rounds import take_times
 from onnxsplit.profiling.sampling import BLOCK_RUNS, StopRule, low_quantile
 from onnxsplit.progress import SilentProgress
 from onnxsplit.workflows.preparation import InputOptions, PreparedModel, prepare_by_running

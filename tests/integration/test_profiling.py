@@ -17,8 +17,8 @@ from onnxsplit.model.loading import load_model
 from onnxsplit.model.reading import read_graph
 from onnxsplit.profiling import rounds
 from onnxsplit.profiling.cache import ProfileCache
+from onnxsplit.profiling.instruments import Instruments, Subject
 from onnxsplit.profiling.measurement import profile_model
-from onnxsplit.profiling.rounds import Instruments, Subject
 from onnxsplit.profiling.sampling import StopRule
 from tests.engine_models import (
     build_model,

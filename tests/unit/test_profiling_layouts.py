@@ -9,9 +9,9 @@ from onnxsplit.profiling.attribution import Attribution
 from onnxsplit.profiling.boundaries import needs_rates, price_boundaries
 from onnxsplit.profiling.executed import ExecutedNode
 from onnxsplit.profiling.fusion import group_operators
+from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.layouts import find_boundary_work
 from onnxsplit.profiling.overheads import LayoutRates, measure_layout_rates, measure_run
-from onnxsplit.profiling.rounds import Instruments
 from tests.executed_graphs import model, node
 
 RESIDUAL = model(
