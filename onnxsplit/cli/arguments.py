@@ -67,6 +67,32 @@ def parse_dims(texts: Sequence[str] | None) -> Mapping[str, int]:
     }
 
 
+def parse_provider_options(texts: Sequence[str] | None) -> Mapping[str, str]:
+    """Read ``KEY=VALUE`` of every ``--provider-option``.
+
+    Raises
+    ------
+    UsageError
+        A text has no key, or a key comes twice.
+
+    Examples
+    --------
+    >>> parse_provider_options(["device_id=0", "paths=a=b"])
+    {'device_id': '0', 'paths': 'a=b'}
+    """
+    options: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(
+                f"--provider-option {text!r} must be a key, =, and a value, as in device_id=0."
+            )
+        if key in options:
+            raise UsageError(f"--provider-option names {key!r} twice; give each key once.")
+        options[key] = value
+    return options
+
+
 def parse_share(text: str) -> float:
     """Read a share of the whole, as ``5%`` or ``0.05``.
 

@@ -208,6 +208,22 @@ Provider = Annotated[
         "--provider", metavar="NAME", help="Execution provider of onnxruntime; default: the CPU's."
     ),
 ]
+ProviderOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider-option",
+        metavar="KEY=VALUE",
+        help="Option of the execution provider, as device_id=0; repeatable.",
+    ),
+]
+IdleGap = Annotated[
+    str | None,
+    typer.Option(
+        "--idle-gap",
+        metavar="DURATION",
+        help="Also time runs after pauses like this one, as 200ms.",
+    ),
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Measure anew and leave the profile cache alone.")
 ]

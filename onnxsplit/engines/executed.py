@@ -4,53 +4,35 @@ Even without optimisations it is not what the file holds: functions are replaced
 and casts or copies are inserted where a provider lacks a kernel.
 """
 
-import shutil
-import tempfile
+import os
 from pathlib import Path
 
 import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
 
-from onnxsplit.engines.native import build_settings, load_native
-from onnxsplit.engines.port import EngineOptions
-from onnxsplit.errors import ModelError
-
-_WEIGHTS_FILE = "session.optimized_model_external_initializers_file_name"
+_GRAPH_FILE = "executed.onnx"
+_WEIGHTS_FILE = "executed.data"
+_WEIGHTS_KEY = "session.optimized_model_external_initializers_file_name"
 
 
-def read_executed_graph(
-    model: bytes | Path, options: EngineOptions, *, base_folder: Path | None = None
-) -> onnx.GraphProto:
-    """Return the graph that a session runs, without its weights.
+def request_executed_graph(settings: onnxruntime.SessionOptions, folder: Path) -> None:
+    """Let a session that is loaded with these settings write its graph into a folder.
 
-    Its nodes are in the order of execution, which is that of the session's traces; those that the
-    engine made may have no name. The model is loaded once more, and its graph is written to a
-    folder that is removed again.
-
-    Parameters
-    ----------
-    model : bytes or Path
-        As for `onnxsplit.engines.ort.open_session`.
-    options : EngineOptions
-    base_folder : Path, optional
-        Where a serialized model's external data lies.
-
-    Raises
-    ------
-    UsageError
-        The provider is not available.
-    ModelError
-        onnxruntime can't load the model, or can't write the graph that it runs (as with providers
-        that compile it).
+    Weights go nowhere where the system has a file for that; they may be as large as the memory.
     """
-    folder = Path(tempfile.mkdtemp(prefix="onnxsplit-graph-"))
+    if os.name == "posix":
+        (folder / _WEIGHTS_FILE).symlink_to(os.devnull)
+    settings.optimized_model_filepath = str(folder / _GRAPH_FILE)
+    settings.add_session_config_entry(_WEIGHTS_KEY, _WEIGHTS_FILE)
+
+
+def load_executed_graph(folder: Path) -> onnx.GraphProto | None:
+    """Read the graph that a session wrote, or return None if it did not."""
     try:
-        settings = build_settings(options, base_folder)
-        settings.optimized_model_filepath = str(folder / "graph.onnx")
-        settings.add_session_config_entry(_WEIGHTS_FILE, "graph.data")
-        load_native(model, settings, options)
-        graph = onnx.load(folder / "graph.onnx", load_external_data=False).graph
-    except OSError as error:
-        raise ModelError("onnxruntime did not write the graph that it runs.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        graph = onnx.load(folder / _GRAPH_FILE, load_external_data=False).graph
+    except (OSError, DecodeError):
+        return None
+    for name in (_GRAPH_FILE, _WEIGHTS_FILE):
+        (folder / name).unlink(missing_ok=True)
     return graph

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from onnxsplit.engines.environment import describe_machine
+from onnxsplit.engines.executed import load_executed_graph, request_executed_graph
 from onnxsplit.engines.failures import translate_failures
 from onnxsplit.engines.narrow import NARROW_TYPES
 from onnxsplit.engines.native import build_settings, list_names, load_native, resolve_threads
@@ -47,7 +49,7 @@ def open_session(
     base_folder : Path, optional
         Where a serialized model's external data lies.
     trace : bool
-        Record every kernel for `OrtSession.end_profiling`.
+        Record every kernel for `OrtSession.end_profiling`, and keep the graph that is run.
 
     Raises
     ------
@@ -58,17 +60,38 @@ def open_session(
     ModelError
         onnxruntime can't load the model.
     """
-    folder = Path(tempfile.mkdtemp(prefix="onnxsplit-trace-")) if trace else None
+    if not trace:
+        return OrtSession(load_native(model, build_settings(options, base_folder), options))
+    folder = Path(tempfile.mkdtemp(prefix="onnxsplit-trace-"))
     try:
-        settings = build_settings(options, base_folder)
-        if folder is not None:
-            settings.enable_profiling = True
-            settings.profile_file_prefix = str(folder / "trace")
-        return OrtSession(load_native(model, settings, options), trace_folder=folder)
+        native = _load_traced(model, options, base_folder, folder)
+        return OrtSession(native, trace_folder=folder)
     except BaseException:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _load_traced(
+    model: bytes | Path, options: EngineOptions, base_folder: Path | None, folder: Path
+) -> onnxruntime.InferenceSession:
+    """Load a model so that it records its kernels and, where it can, writes the graph it runs."""
+    settings = _build_traced_settings(options, base_folder, folder)
+    request_executed_graph(settings, folder)
+    try:
+        return load_native(model, settings, options)
+    except ModelError:
+        # A provider that compiles its part of the graph can't write it, and fails to load.
+        return load_native(model, _build_traced_settings(options, base_folder, folder), options)
+
+
+def _build_traced_settings(
+    options: EngineOptions, base_folder: Path | None, folder: Path
+) -> onnxruntime.SessionOptions:
+    """Build settings that record every kernel in a folder."""
+    settings = build_settings(options, base_folder)
+    settings.enable_profiling = True
+    settings.profile_file_prefix = str(folder / "trace")
+    return settings
 
 
 def describe_environment(options: EngineOptions) -> dict[str, Any]:
@@ -101,6 +124,7 @@ class OrtSession:
         self._inputs = tuple(_read_spec(argument) for argument in native.get_inputs())
         self._outputs = tuple(_read_spec(argument) for argument in native.get_outputs())
         self._output_specs = {spec.name: spec for spec in self._outputs}
+        self._executed = None if trace_folder is None else load_executed_graph(trace_folder)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -114,6 +138,11 @@ class OrtSession:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs, in order; shapes as for the inputs."""
         return self._outputs
+
+    @property
+    def executed(self) -> onnx.GraphProto | None:
+        """The graph that is run; see `onnxsplit.engines.port.Session.executed`."""
+        return self._executed
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, Value]:
         """Run once and return the named outputs; see `onnxsplit.engines.port.Session.run`."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy.typing as npt
 
 from onnxsplit.errors import UsageError
 from onnxsplit.graph import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
 
 Array = npt.NDArray[Any]
 Value = Array | Sequence[Array] | None
@@ -74,6 +77,13 @@ class KernelEvent:
         Its duration, in whole microseconds.
     output_types : tuple of (str, tuple of int)
         Element type and shape of its dense outputs.
+    parameter_bytes : int
+        Weights that it reads.
+    output_bytes : int
+        What it makes.
+    held_bytes : int or None
+        What the engine holds while it runs, weights that were laid out anew included; exact in a
+        session's first run only. None if the engine does not tell.
     """
 
     run: int
@@ -82,6 +92,9 @@ class KernelEvent:
     provider: str
     seconds: float
     output_types: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    parameter_bytes: int = 0
+    output_bytes: int = 0
+    held_bytes: int | None = None
 
 
 class Session(Protocol):
@@ -94,6 +107,14 @@ class Session(Protocol):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs, in order."""
+
+    @property
+    def executed(self) -> "onnx.GraphProto | None":
+        """The graph that is run in the place of the model's own, without its weights.
+
+        Its nodes are in the order of execution, which is that of the traces; those that the engine
+        made may have no name. None without a trace, and where the engine can't show its graph.
+        """
 
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, Value]:
         """Run once and return the named outputs (all of them by default), in order.

@@ -138,7 +138,15 @@ def _read_event(record: Mapping[str, Any], run: int) -> KernelEvent:
         provider=arguments["provider"],
         seconds=record["dur"] * 1e-6,
         output_types=tuple(_read_types(arguments.get("output_type_shape", ()))),
+        parameter_bytes=int(arguments.get("parameter_size") or 0),
+        output_bytes=int(arguments.get("output_size") or 0),
+        held_bytes=_read_count(arguments.get("mem_bytes_requested_in_use")),
     )
+
+
+def _read_count(text: str | None) -> int | None:
+    """Read a count that not every version and provider records."""
+    return None if text is None else int(text)
 
 
 def _read_types(

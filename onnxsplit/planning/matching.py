@@ -85,7 +85,12 @@ def _map_by_place(profile: Profile, graph: OperatorGraph) -> Profile:
         f"The {profile.tier} profile was measured on a model of the same structure;"
         " its operators were mapped by place."
     )
-    return replace(profile, groups=groups, assumptions=(*profile.assumptions, assumption))
+    return replace(
+        profile,
+        groups=groups,
+        assumptions=(*profile.assumptions, assumption),
+        extra={**profile.extra, "operators": [operator.name for operator in graph]},
+    )
 
 
 def _check_operators(profile: Profile, graph: OperatorGraph) -> Profile:

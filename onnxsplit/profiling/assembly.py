@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from onnxsplit.engines.port import EngineOptions, KernelEvent
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.profiles import OperatorGroup, Profile
-from onnxsplit.profiling.attribution import Owners, place_operators, sum_by_operator
-from onnxsplit.profiling.sampling import low_quantile, relative_interval
-
-METHOD = "unfused-scaled"
-
-_ASSUMPTION = (
-    "Operators were timed unfused and scaled so that they add up to the whole model's time at full"
-    " optimisation."
+from onnxsplit.profiles import BoundaryCost, OperatorGroup, Profile
+from onnxsplit.profiling.attribution import (
+    SMALL_OPERATORS,
+    Attribution,
+    measure_memory,
+    place_operators,
 )
+from onnxsplit.profiling.fusion import FusedGroup
+from onnxsplit.profiling.sampling import low_quantile, relative_interval
+from onnxsplit.tiers import Evidence
+
 _DIGITS = 9
 """Seconds are kept to the nanosecond."""
 
@@ -27,17 +28,32 @@ class Measurement:
 
     Parameters
     ----------
+    method : str
+        How operators were timed.
     whole_seconds : tuple of float
         Wall times of the whole model with all optimisations.
-    runs : tuple of sequences of KernelEvent
-        The kernels of each traced run.
-    owners : tuple of Owners
-        The operators that the kernels of each run belong to.
+    attribution : Attribution
+        The kernels and the groups that they belong to.
+    first_run : sequence of KernelEvent
+        The kernels of the traced session's first run.
+    run_seconds : float
+        What any run costs.
+    boundaries : mapping of str to BoundaryCost
+    evidence : str
+    assumptions : tuple of str
+    extra : mapping
+        Further keys of the profile.
     """
 
+    method: str
     whole_seconds: tuple[float, ...]
-    runs: tuple[Sequence[KernelEvent], ...]
-    owners: tuple[Owners, ...]
+    attribution: Attribution
+    first_run: Sequence[KernelEvent] = ()
+    run_seconds: float = 0.0
+    boundaries: Mapping[str, BoundaryCost] = field(default_factory=dict)
+    evidence: Evidence = "measured"
+    assumptions: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def assemble_profile(
@@ -48,12 +64,12 @@ def assemble_profile(
     tier: str,
     environment: Mapping[str, Any],
 ) -> Profile:
-    """Return the profile: a group for each operator, scaled to the whole model's time.
+    """Return the profile: groups of operators, scaled to the whole model's time.
 
-    An operator's time is the 20th percentile of its times over the traced runs, times the whole
-    model's time over the sum of all of them. What was fused or laid out anew in the whole model
-    is thereby spread over all operators in proportion. Constant operators, which a session folds
-    once and for all, are left out, and so are values whose size is not known.
+    A group's time is the 20th percentile of its kernels' times over the traced runs. What any run
+    costs is set apart; groups are multiplied with one factor, so that they and it add up to the
+    whole model's time. Constant operators, which a session folds once and for all, are left out,
+    and so are values whose size is not known.
 
     Parameters
     ----------
@@ -64,67 +80,130 @@ def assemble_profile(
     tier : str
     environment : mapping
     """
-    kernel_seconds = _summarise_kernels(measurement)
-    live = {operator.name: kernel_seconds.get(operator.name, 0.0) for operator in graph}
-    kernel_sum = math.fsum(live.values())
+    fused = measurement.attribution.fused
+    seconds = [_take(measurement, (*group.nodes, *group.layout)) for group in fused.groups]
+    kernel_sum = math.fsum(seconds)
     whole = low_quantile(measurement.whole_seconds)
-    scale = whole / kernel_sum if kernel_sum else 1.0
+    run_seconds = round(min(measurement.run_seconds, whole), _DIGITS)
+    scale = (whole - run_seconds) / kernel_sum if kernel_sum else 1.0
+    held = measure_memory(measurement.attribution, measurement.first_run)
     groups = tuple(
-        OperatorGroup(operators=(name,), seconds=round(seconds * scale, _DIGITS))
-        for name, seconds in live.items()
+        OperatorGroup(
+            operators=group.operators,
+            seconds=round(spent * scale, _DIGITS),
+            extra=_describe_group(measurement, group, held, scale),
+        )
+        for group, spent in zip(fused.groups, seconds, strict=True)
     )
-    folded = {*graph.constant_operators, *graph.dead_operators}
     return Profile(
         tier=tier,
         groups=groups,
         model=graph.identity,
         tensors={name: spec for name, spec in graph.tensors.items() if spec.size_bytes is not None},
+        run_seconds=run_seconds,
+        boundaries=measurement.boundaries,
         environment=environment,
-        evidence="measured",
-        assumptions=(_ASSUMPTION,),
+        evidence=measurement.evidence,
+        assumptions=measurement.assumptions,
         extra={
-            "method": METHOD,
+            "method": measurement.method,
+            "operators": [operator.name for operator in graph],
             "whole_seconds": round(whole, _DIGITS),
             "kernel_sum_seconds": round(kernel_sum, _DIGITS),
             "scale": round(scale, 6),
             "runs": len(measurement.whole_seconds),
             "interval_relative": _round_interval(measurement.whole_seconds),
-            "folded_seconds": _add_up(kernel_seconds, folded),
-            "unattributed_seconds": round(kernel_seconds.get(None, 0.0), _DIGITS),
-            "untimed": [name for name in live if name not in kernel_seconds],
-            **_report_providers(measurement, live, options.provider),
+            "attributed_share": round(_share_attributed(measurement, seconds), 6),
+            "layout_seconds": _round_sum(
+                [scale * _take(measurement, group.layout) for group in fused.groups]
+            ),
+            "unattributed_seconds": round(_take(measurement, fused.strays), _DIGITS),
+            **_report_silent(measurement),
+            **_report_providers(measurement, graph, options.provider),
+            **_report_memory(graph, held, measurement.first_run),
+            **measurement.extra,
         },
     )
 
 
-def _summarise_kernels(measurement: Measurement) -> dict[str | None, float]:
-    """Return each owner's 20th percentile over the runs."""
-    sums = [
-        sum_by_operator(run, owners)
-        for run, owners in zip(measurement.runs, measurement.owners, strict=True)
-    ]
-    owners = dict.fromkeys(owner for entry in sums for owner in entry)
-    return {owner: low_quantile([entry.get(owner, 0.0) for entry in sums]) for owner in owners}
+def _take(measurement: Measurement, places: Sequence[int]) -> float:
+    """Return the 20th percentile of what some kernels take together."""
+    runs = measurement.attribution.sum_seconds(places)
+    return low_quantile(runs) if runs and places else 0.0
+
+
+def _describe_group(
+    measurement: Measurement, group: FusedGroup, held: Mapping[int, int], scale: float
+) -> dict[str, Any]:
+    """Say which kernels run a group, what they hold, and what of its time lays out values anew."""
+    places = sorted((*group.nodes, *group.layout))
+    if not places or not measurement.attribution.runs:
+        return {}
+    kernels = [measurement.attribution.runs[0][place] for place in places]
+    described: dict[str, Any] = {
+        "kernels": [kernel.op_type for kernel in kernels],
+        "parameter_bytes": sum(kernel.parameter_bytes for kernel in kernels),
+    }
+    if all(place in held for place in places):
+        described["memory_bytes"] = max(held[place] for place in places)
+    if group.layout:
+        described["layout_seconds"] = round(scale * _take(measurement, group.layout), _DIGITS)
+    return described
+
+
+def _share_attributed(measurement: Measurement, seconds: Sequence[float]) -> float:
+    """Return the share of the time that belongs to a group of one kernel or few operators."""
+    groups = measurement.attribution.fused.groups
+    known = math.fsum(
+        spent
+        for group, spent in zip(groups, seconds, strict=True)
+        if len(group.nodes) == 1 or len(group.operators) <= SMALL_OPERATORS
+    )
+    whole = math.fsum(seconds) + _take(measurement, measurement.attribution.fused.strays)
+    return known / whole if whole else 0.0
+
+
+def _report_silent(measurement: Measurement) -> dict[str, list[str]]:
+    """List operators without a kernel: left out by the engine, or not found in the trace."""
+    groups = measurement.attribution.fused.groups
+    silent = [n for g in groups if not (*g.nodes, *g.layout) for n in g.operators]
+    if measurement.attribution.fused.aliases:
+        return {"untimed": [], "eliminated": silent}
+    return {"untimed": silent, "eliminated": []}
 
 
 def _report_providers(
-    measurement: Measurement, live: Mapping[str, float], wanted: str
+    measurement: Measurement, graph: OperatorGraph, wanted: str
 ) -> dict[str, Any]:
     """Say which provider computed each operator, and which did not run where they should."""
-    if not measurement.runs:
-        return {"placement_by_provider": {}, "fell_back": []}
-    places = place_operators(measurement.runs[-1], measurement.owners[-1])
+    places = place_operators(measurement.attribution)
     providers: dict[str, list[str]] = {}
-    for name in live:
-        if name in places:
-            providers.setdefault(places[name], []).append(name)
-    fell_back = [name for name in live if places.get(name, wanted) != wanted]
+    for operator in graph:
+        if operator.name in places:
+            providers.setdefault(places[operator.name], []).append(operator.name)
+    fell_back = [op.name for op in graph if places.get(op.name, wanted) != wanted]
     return {"placement_by_provider": providers, "fell_back": fell_back}
 
 
-def _add_up(kernel_seconds: Mapping[str | None, float], names: set[str]) -> float:
-    """Add up the seconds of some operators."""
-    return round(math.fsum(kernel_seconds.get(name, 0.0) for name in sorted(names)), _DIGITS)
+def _report_memory(
+    graph: OperatorGraph, held: Mapping[int, int], first_run: Sequence[KernelEvent]
+) -> dict[str, Any]:
+    """Say what the whole run holds at its peak, where the engine tells."""
+    if not held:
+        return {}
+    resident = (first_run[0].held_bytes or 0) - first_run[0].output_bytes
+    return {
+        "memory": {
+            "peak_bytes": max(held.values()),
+            "weight_bytes": sum(graph.weight_bytes.values()),
+            "prepacked_bytes": max(0, resident),
+        }
+    }
+
+
+def _round_sum(seconds: Sequence[float]) -> float:
+    """Add up seconds for the file."""
+    return round(math.fsum(seconds), _DIGITS)
 
 
 def _round_interval(seconds: Sequence[float]) -> float | None:

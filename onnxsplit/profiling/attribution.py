@@ -1,137 +1,107 @@
-"""From the kernels that ran back to the operators of the model."""
+"""From the kernels of a run to groups of the model's operators, as far as the engine tells."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import onnx
-
 from onnxsplit.engines.port import KernelEvent
-from onnxsplit.model.bodies import list_makes, list_reads
-
-Owners = Sequence[str | None]
-"""For each kernel of a run, in order, the operator that it belongs to, or None."""
+from onnxsplit.graph import OperatorGraph
+from onnxsplit.profiling.executed import ExecutedNode
+from onnxsplit.profiling.fusion import FusedGraph, FusedGroup, group_operators
 
 TRUNCATED_SECONDS = 0.5e-6
 """What a duration loses on average when it is cut to whole microseconds."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSignature:
-    """What attribution needs to know of a node in the model's top graph.
-
-    Parameters
-    ----------
-    op_type : str
-    outputs : tuple of str
-    """
-
-    op_type: str
-    outputs: tuple[str, ...]
+SMALL_OPERATORS = 8
+"""Operators up to which a group of several kernels still says where time goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedNode:
-    """A node of the graph that the engine runs in the place of the model's own.
+class Attribution:
+    """The kernels of every run, and the groups of operators that they belong to.
 
     Parameters
     ----------
-    name, op_type : str
-        As in that graph; a node that the engine made may have no name.
-    inputs, outputs : tuple of str
-        Values that it reads (bodies of If, Loop or Scan included) and makes.
+    fused : FusedGraph
+        Its places are those of the kernels within each run.
+    runs : tuple of sequences of KernelEvent
+        All with the same kernels in the same order.
     """
 
-    name: str
-    op_type: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    fused: FusedGraph
+    runs: tuple[Sequence[KernelEvent], ...]
+
+    def sum_seconds(self, places: Sequence[int]) -> list[float]:
+        """Add up the seconds of some kernels in each run."""
+        return [
+            sum(run[place].seconds + TRUNCATED_SECONDS for place in places) for run in self.runs
+        ]
+
+    @property
+    def known_share(self) -> float:
+        """Share of the time that belongs to a group, over all runs; 1 if nothing ran."""
+        whole = sum(self.sum_seconds(range(len(self.runs[0])))) if self.runs else 0.0
+        return 1.0 - sum(self.sum_seconds(self.fused.strays)) / whole if whole else 1.0
 
 
-def read_signatures(graph: onnx.GraphProto) -> dict[str, NodeSignature]:
-    """Return the nodes of a model's top graph by their unique names."""
-    return {
-        node.name: NodeSignature(op_type=node.op_type, outputs=list_makes(node))
-        for node in graph.node
-    }
-
-
-def read_executed(graph: onnx.GraphProto) -> list[ExecutedNode]:
-    """Return the nodes of the graph that the engine runs, in order of execution."""
-    return [
-        ExecutedNode(
-            name=node.name,
-            op_type=node.op_type,
-            inputs=list_reads(node),
-            outputs=list_makes(node),
-        )
-        for node in graph.node
-    ]
-
-
-def split_runs(events: Sequence[KernelEvent], *, warm_ups: int) -> list[list[KernelEvent]]:
-    """Group the kernels by run, without the first runs."""
+def split_runs(events: Sequence[KernelEvent]) -> dict[int, list[KernelEvent]]:
+    """Group the kernels by run."""
     runs: dict[int, list[KernelEvent]] = defaultdict(list)
     for event in events:
-        if event.run >= warm_ups:
-            runs[event.run].append(event)
-    return list(runs.values())
+        runs[event.run].append(event)
+    return dict(runs)
 
 
-def own_by_name(
-    kernels: Sequence[KernelEvent], nodes: Mapping[str, NodeSignature]
-) -> list[str | None]:
-    """Give each kernel to the node of the same name and type, the first one only.
-
-    It is exact if no owner is None; else the engine runs another graph than the file holds.
-    """
-    taken: set[str] = set()
-    owners: list[str | None] = []
-    for kernel in kernels:
-        node = nodes.get(kernel.operator)
-        fits = node is not None and node.op_type == kernel.op_type
-        fits = fits and kernel.operator not in taken
-        taken.add(kernel.operator)
-        owners.append(kernel.operator if fits else None)
-    return owners
-
-
-def own_by_graph(
-    executed: Sequence[ExecutedNode], nodes: Mapping[str, NodeSignature]
-) -> list[str | None]:
-    """Give each node that the engine runs to a node of the model.
-
-    A node belongs to the model's node that makes one of its outputs, or else to that of the same
-    name and type. Whatever is left makes a value that the model does not have, within a function
-    or beside an inserted cast: it belongs to the first one that needs that value.
+def attribute(
+    graph: OperatorGraph,
+    runs: Sequence[Sequence[KernelEvent]],
+    executed: Sequence[ExecutedNode] | None,
+) -> tuple[Attribution, bool]:
+    """Find the operators behind the kernels of some runs.
 
     Parameters
     ----------
-    executed : sequence of ExecutedNode
-        In order of execution, so that every reader comes after the maker.
-    nodes : mapping of str to NodeSignature
-        The nodes of the model's top graph by their unique names.
+    graph : OperatorGraph
+    runs : sequence of runs
+    executed : sequence of ExecutedNode, optional
+        The graph that the engine ran, where it shows it.
 
     Returns
     -------
-    list of str or None
-        None for nodes that nothing in the model needs.
-
-    Notes
-    -----
-    Linear in the size of the executed graph.
+    attribution : Attribution
+        Of the runs whose kernels are those of the first.
+    traced_back : bool
+        Whether they were traced back through the executed graph; else kernels belong to the
+        operators of the same name and type, and all others to nobody.
     """
-    makers = {output: name for name, node in nodes.items() for output in node.outputs}
-    needed_by: dict[str, str] = {}
-    owners: list[str | None] = []
-    for node in reversed(executed):
-        owner = _own_directly(node, makers, nodes)
-        if owner is None:
-            owner = next((needed_by[name] for name in node.outputs if name in needed_by), None)
-        if owner is not None:
-            needed_by.update(dict.fromkeys(node.inputs, owner))
-        owners.append(owner)
-    return owners[::-1]
+    if not runs:
+        alone = tuple(FusedGroup(operators=(operator.name,)) for operator in graph)
+        return Attribution(fused=FusedGraph(groups=alone), runs=()), executed is not None
+    first = runs[0]
+    alike = tuple(run for run in runs if _list_kernels(run) == _list_kernels(first))
+    if executed is not None and fits_graph(first, executed):
+        return Attribution(fused=group_operators(graph, executed), runs=alike), True
+    return Attribution(fused=group_by_name(graph, first), runs=alike), False
+
+
+def group_by_name(graph: OperatorGraph, kernels: Sequence[KernelEvent]) -> FusedGraph:
+    """Give each kernel to the operator of the same name and type, the first one only."""
+    place_of: dict[str, int] = {}
+    for place, kernel in enumerate(kernels):
+        name = kernel.operator
+        if name in graph and graph.operator(name).op_type == kernel.op_type:
+            place_of.setdefault(name, place)
+    owned = set(place_of.values())
+    return FusedGraph(
+        groups=tuple(
+            FusedGroup(
+                operators=(operator.name,),
+                nodes=(place_of[operator.name],) if operator.name in place_of else (),
+            )
+            for operator in graph
+        ),
+        strays=tuple(place for place in range(len(kernels)) if place not in owned),
+    )
 
 
 def fits_graph(kernels: Sequence[KernelEvent], executed: Sequence[ExecutedNode]) -> bool:
@@ -142,29 +112,35 @@ def fits_graph(kernels: Sequence[KernelEvent], executed: Sequence[ExecutedNode])
     )
 
 
-def sum_by_operator(kernels: Sequence[KernelEvent], owners: Owners) -> dict[str | None, float]:
-    """Add up the seconds of one run by owner."""
-    seconds: dict[str | None, float] = defaultdict(float)
-    for kernel, owner in zip(kernels, owners, strict=True):
-        seconds[owner] += kernel.seconds + TRUNCATED_SECONDS
-    return dict(seconds)
+def place_operators(attribution: Attribution) -> dict[str, str]:
+    """Return the provider of each operator: that of the longest kernel of its group."""
+    if not attribution.runs:
+        return {}
+    run = attribution.runs[-1]
+    providers: dict[str, str] = {}
+    for group in attribution.fused.groups:
+        kernels = [run[place] for place in group.nodes or group.layout]
+        if kernels:
+            longest = max(kernels, key=lambda kernel: kernel.seconds)
+            providers.update(dict.fromkeys(group.operators, longest.provider))
+    return providers
 
 
-def place_operators(kernels: Sequence[KernelEvent], owners: Owners) -> dict[str, str]:
-    """Return the provider of each operator: that of its longest kernel."""
-    longest: dict[str, KernelEvent] = {}
-    for kernel, owner in zip(kernels, owners, strict=True):
-        if owner is not None and (owner not in longest or kernel.seconds > longest[owner].seconds):
-            longest[owner] = kernel
-    return {owner: kernel.provider for owner, kernel in longest.items()}
+def measure_memory(attribution: Attribution, first_run: Sequence[KernelEvent]) -> Mapping[int, int]:
+    """Return what the engine holds for values while each kernel of the first run runs.
+
+    Without the weights that it laid out anew at load, and without the model inputs, which the
+    caller holds. Empty if the engine does not tell, or ran other kernels than later on.
+    """
+    if not attribution.runs or _list_kernels(first_run) != _list_kernels(attribution.runs[0]):
+        return {}
+    held = {place: k.held_bytes for place, k in enumerate(first_run) if k.held_bytes is not None}
+    if 0 not in held:
+        return {}
+    before = held[0] - first_run[0].output_bytes
+    return {place: max(0, count - before) for place, count in held.items()}
 
 
-def _own_directly(
-    node: ExecutedNode, makers: Mapping[str, str], nodes: Mapping[str, NodeSignature]
-) -> str | None:
-    """Return the model's node that makes an output of this one, or has its name and type."""
-    for output in node.outputs:
-        if output in makers:
-            return makers[output]
-    twin = nodes.get(node.name)
-    return node.name if twin is not None and twin.op_type == node.op_type else None
+def _list_kernels(run: Sequence[KernelEvent]) -> list[tuple[str, str]]:
+    """Name the kernels of a run."""
+    return [(kernel.operator, kernel.op_type) for kernel in run]

@@ -1,95 +1,44 @@
-"""Measure a model on this machine, operator by operator and as a whole."""
+"""Measure a model on this machine: its kernels as they run, and the whole."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-from onnxsplit.engines.executed import read_executed_graph
-from onnxsplit.engines.ort import describe_environment, open_session
-from onnxsplit.engines.port import EngineOptions, Feeds, KernelEvent, Session
-from onnxsplit.errors import ModelError
+from onnxsplit.engines.ort import describe_environment
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import ModelError, OnnxSplitError
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.model.loading import LoadedModel
-from onnxsplit.profiles import Profile
-from onnxsplit.profiling.assembly import METHOD, Measurement, assemble_profile
-from onnxsplit.profiling.attribution import (
-    ExecutedNode,
-    NodeSignature,
-    Owners,
-    fits_graph,
-    own_by_graph,
-    own_by_name,
-    read_executed,
-    read_signatures,
-    split_runs,
-)
+from onnxsplit.profiles import BoundaryCost, Profile
+from onnxsplit.profiling.assembly import Measurement, assemble_profile
+from onnxsplit.profiling.attribution import Attribution, attribute
+from onnxsplit.profiling.boundaries import needs_rates, price_boundaries
 from onnxsplit.profiling.cache import ProfileCache, derive_key
-from onnxsplit.profiling.sampling import StopRule
-from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.profiling.idle import measure_idle
+from onnxsplit.profiling.instruments import Instruments, Subject
+from onnxsplit.profiling.overheads import measure_layout_rates, measure_run
+from onnxsplit.profiling.rounds import Rounds, take_times
+from onnxsplit.profiling.sampling import low_quantile
 
-_METHOD_VERSION = f"{METHOD}/1"
+_VERSION = 2
+"""Of the way in which profiles are measured; earlier ones in the cache no longer serve."""
 
-_WARM_UPS = 3
-_WARM_UP_SHARE = 0.1
-"""Runs before the measurement, and the share of the budget after which fewer have to do."""
+_UNCERTAIN_SECONDS = 2e-6
+"""What tracing may add to a kernel, or take from it: its time is in whole microseconds."""
 
-_MOST_EVENTS = 100_000
-"""Kernels to record, as onnxruntime keeps about a kilobyte of each in memory."""
+_FEW_SHARE = 0.9
+"""Share of the time that must find its operators by name alone."""
 
-
-class OpenSession(Protocol):
-    """What opens a session: `onnxsplit.engines.ort.open_session`, or a fake in its place."""
-
-    def __call__(
-        self,
-        model: bytes | Path,
-        options: EngineOptions,
-        *,
-        base_folder: Path | None = None,
-        trace: bool = False,
-    ) -> Session:
-        """Load a model and make it ready to run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is to be measured.
-
-    Parameters
-    ----------
-    model : LoadedModel
-        With unique node names.
-    graph : OperatorGraph
-        The graph of that model, with real sizes.
-    feeds : mapping of str to value
-        Inputs to run it on.
-    """
-
-    model: LoadedModel
-    graph: OperatorGraph
-    feeds: Feeds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruments:
-    """What it is measured with.
-
-    Parameters
-    ----------
-    rule : StopRule
-        When to stop.
-    clock : callable
-        Returns seconds.
-    progress : Progress
-    open_session : callable
-    """
-
-    rule: StopRule = field(default_factory=StopRule)
-    clock: Callable[[], float] = time.perf_counter
-    progress: Progress = field(default_factory=SilentProgress)
-    open_session: OpenSession = open_session
+_UNFUSED = (
+    "Operators were timed unfused and scaled so that they add up to the whole model's time at full"
+    " optimisation, because {provider} does not show the graph that it runs."
+)
+_BORROWED = (
+    "{provider} runs the model in parts that can't be timed by operator; its time was shared among"
+    f" them as on {CPU_PROVIDER}."
+)
+_LAUNCHES = (
+    "CUDA kernels were waited for one by one, so that they could be timed; without that, runs may"
+    " take less time."
+)
 
 
 def profile_model(
@@ -99,6 +48,7 @@ def profile_model(
     tier: str,
     cache: ProfileCache | None = None,
     instruments: Instruments | None = None,
+    idle_gap_seconds: float | None = None,
 ) -> Profile:
     """Return the model's profile on this machine, from the cache if it was measured before.
 
@@ -113,6 +63,8 @@ def profile_model(
     cache : ProfileCache, optional
         Where earlier profiles are; without it, the model is measured anew.
     instruments : Instruments, optional
+    idle_gap_seconds : float, optional
+        Also time runs after such pauses.
 
     Raises
     ------
@@ -122,10 +74,20 @@ def profile_model(
         The model can't be run.
     """
     sha256 = subject.graph.identity.sha256
+    instruments = instruments or Instruments()
+
+    def measure() -> Profile:
+        profile = measure_profile(subject, options, tier=tier, instruments=instruments)
+        if idle_gap_seconds is None:
+            return profile
+        serialized = subject.model.proto.SerializeToString()
+        idle = measure_idle(serialized, subject, options, instruments, idle_gap_seconds)
+        return replace(profile, extra={**profile.extra, "idle": idle.to_json()})
+
     if cache is None or sha256 is None:
-        return measure_profile(subject, options, tier=tier, instruments=instruments)
+        return measure()
     key = derive_key(
-        method=_METHOD_VERSION,
+        method=f"{_VERSION}/{idle_gap_seconds}",
         model_sha256=sha256,
         feeds=subject.feeds,
         environment=describe_environment(options),
@@ -133,7 +95,7 @@ def profile_model(
     kept = cache.load(key)
     if kept is not None and _covers(kept, subject.graph):
         return replace(kept, tier=tier)
-    profile = measure_profile(subject, options, tier=tier, instruments=instruments)
+    profile = measure()
     cache.store(key, profile)
     return profile
 
@@ -147,9 +109,8 @@ def measure_profile(
 ) -> Profile:
     """Measure the model on this machine.
 
-    Two sessions run in turn, so that both see the same disturbances: one records each kernel of
-    the model as it stands in the file, and its own wall time is of no use; the other runs the
-    model with all optimisations, and only its wall time counts.
+    Two sessions run in turn, both with the optimisations that will run later: one records each
+    kernel, and its own wall time is of no use; of the other only the wall time counts.
 
     Parameters
     ----------
@@ -163,27 +124,16 @@ def measure_profile(
     ModelError
         The model can't be run.
     """
-    proto, folder = subject.model.proto, subject.model.base_folder
-    serialized = proto.SerializeToString()
-    rounds = _take_times(serialized, subject, options, instruments or Instruments())
-    runs = split_runs(rounds.events, warm_ups=rounds.warm_ups)
-    if not runs and len(subject.graph):
-        raise ModelError(
-            "The model runs more kernels at a time than onnxruntime can record,"
-            " so that its operators can't be timed; is there a loop of very many rounds?"
-        )
-
-    def look_up_executed() -> Sequence[ExecutedNode]:
-        unfused = replace(options, optimization="disabled")
-        return read_executed(read_executed_graph(serialized, unfused, base_folder=folder))
-
+    bench = _Bench(
+        subject=subject,
+        serialized=subject.model.proto.SerializeToString(),
+        options=replace(options, optimization="all"),
+        instruments=instruments or Instruments(),
+    )
+    measured = bench.measure()
     return assemble_profile(
         subject.graph,
-        Measurement(
-            whole_seconds=rounds.whole_seconds,
-            runs=tuple(runs),
-            owners=tuple(_attribute(runs, read_signatures(proto.graph), look_up_executed)),
-        ),
+        measured,
         options=options,
         tier=tier,
         environment=describe_environment(options),
@@ -191,76 +141,117 @@ def measure_profile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Rounds:
-    """Wall times of the plain session, kernels of the traced one, and the runs before both."""
+class _Bench:
+    """A model on the bench: what is measured, how, and with what."""
 
-    whole_seconds: tuple[float, ...]
-    events: tuple[KernelEvent, ...]
-    warm_ups: int
+    subject: Subject
+    serialized: bytes
+    options: EngineOptions
+    instruments: Instruments
 
+    def measure(self) -> Measurement:
+        """Measure by the best method that the provider allows."""
+        graph = self.subject.graph
+        run_seconds = self._measure_run()
+        rounds, extra = self._take_until_agreed(run_seconds)
+        attribution, traced_back = attribute(graph, rounds.runs, rounds.executed)
+        method, assumptions = "fused", list(self._assume_launches())
+        boundaries: dict[str, BoundaryCost] = {}
+        if traced_back:
+            boundaries = self._price_boundaries(rounds, attribution, run_seconds)
+        elif attribution.known_share < _FEW_SHARE:
+            method, rounds, attribution = self._trace_otherwise(rounds)
+            sentence = _UNFUSED if method == "unfused-scaled" else _BORROWED
+            assumptions.append(sentence.format(provider=self.options.provider))
+        return Measurement(
+            method=method,
+            whole_seconds=rounds.whole_seconds,
+            attribution=attribution,
+            first_run=rounds.first_run if traced_back else (),
+            run_seconds=run_seconds,
+            boundaries=boundaries,
+            evidence="scaled" if method == "borrowed" else "measured",
+            assumptions=tuple(assumptions),
+            extra=extra,
+        )
 
-def _take_times(
-    serialized: bytes, subject: Subject, options: EngineOptions, instruments: Instruments
-) -> _Rounds:
-    """Run a plain and a traced session in turn until the rule is met."""
-    folder = subject.model.base_folder
-    fused = replace(options, optimization="all")
-    unfused = replace(options, optimization="disabled")
-    rule, clock, progress = instruments.rule, instruments.clock, instruments.progress
-    most_traced = max(rule.least_runs, _MOST_EVENTS // len(subject.model.proto.graph.node))
-    with (
-        instruments.open_session(serialized, fused, base_folder=folder) as plain,
-        instruments.open_session(serialized, unfused, base_folder=folder, trace=True) as traced,
-    ):
-        run_plain, run_traced = plain.bind(subject.feeds), traced.bind(subject.feeds)
+    def _take_until_agreed(self, run_seconds: float) -> tuple[Rounds, dict[str, Any]]:
+        """Measure once more, in what is left of the budget, if whole and sum disagree."""
+        clock, rule = self.instruments.clock, self.instruments.rule
         start = clock()
-        warm_ups = _warm_up(run_plain, run_traced, instruments)
-        seconds: list[float] = []
-        while not rule.is_met(seconds, clock() - start):
-            spent = min(1.0, (clock() - start) / rule.budget_seconds)
-            progress.report("profiling", done=int(100 * spent), total=100)
-            if len(seconds) < most_traced:
-                run_traced()
-            before = clock()
-            run_plain()
-            seconds.append(clock() - before)
-        progress.report("profiling", done=100, total=100)
-        events = traced.end_profiling()
-    return _Rounds(whole_seconds=tuple(seconds), events=events, warm_ups=warm_ups)
+        rounds = self._take(self.options)
+        disagreement, measurements = _disagree(rounds, run_seconds), 1
+        left = rule.budget_seconds - (clock() - start)
+        if disagreement > rule.agreement and left > 0:
+            again = replace(self.instruments, rule=replace(rule, budget_seconds=left))
+            other = self._take(self.options, again, "profiling again")
+            measurements += 1
+            if _disagree(other, run_seconds) < disagreement:
+                rounds, disagreement = other, _disagree(other, run_seconds)
+        return rounds, {"measurements": measurements, "disagreement": round(disagreement, 6)}
+
+    def _trace_otherwise(self, rounds: Rounds) -> tuple[str, Rounds, Attribution]:
+        """Time operators without fusion, or else on the CPU; the whole stays what it was."""
+        unfused = replace(self.options, optimization="disabled")
+        cpu = replace(self.options, provider=CPU_PROVIDER, provider_options={})
+        graph = self.subject.graph
+        for method, options in (("unfused-scaled", unfused), ("borrowed", cpu)):
+            try:
+                traced = self._take(options, label="profiling otherwise")
+            except ModelError:
+                continue
+            attribution, _ = attribute(graph, traced.runs, traced.executed)
+            if method == "borrowed" or attribution.known_share >= _FEW_SHARE:
+                break
+        return method, replace(traced, whole_seconds=rounds.whole_seconds), attribution
+
+    def _take(
+        self,
+        traced: EngineOptions,
+        instruments: Instruments | None = None,
+        label: str = "profiling",
+    ) -> Rounds:
+        """Run the model as it will run, and traced with other options, in turn."""
+        return take_times(
+            self.serialized,
+            self.subject,
+            (self.options, traced),
+            instruments or self.instruments,
+            label=label,
+        )
+
+    def _measure_run(self) -> float:
+        """Return what any run costs, or nothing where the provider can't run next to nothing."""
+        try:
+            return measure_run(self.options, self.instruments)
+        except OnnxSplitError:
+            return 0.0
+
+    def _price_boundaries(
+        self, rounds: Rounds, attribution: Attribution, run_seconds: float
+    ) -> dict[str, BoundaryCost]:
+        """Return what a cut at each value adds, where layouts are blocked."""
+        executed = list(rounds.executed or ())
+        if not needs_rates(executed):
+            return {}
+        rates = measure_layout_rates(self.options, self.instruments, run_seconds)
+        if rates is None:
+            return {}
+        return price_boundaries(self.subject.graph, executed, attribution, rates)
+
+    def _assume_launches(self) -> tuple[str, ...]:
+        """Say what timing kernels does to the provider."""
+        return (_LAUNCHES,) if self.options.provider.startswith("CUDA") else ()
 
 
-def _warm_up(
-    run_plain: Callable[[], None], run_traced: Callable[[], None], instruments: Instruments
-) -> int:
-    """Run both sessions before anything counts, and return how often."""
-    start = instruments.clock()
-    for warm_ups in range(1, _WARM_UPS + 1):
-        run_traced()
-        run_plain()
-        spent = instruments.clock() - start
-        if spent >= _WARM_UP_SHARE * instruments.rule.budget_seconds:
-            return warm_ups
-    return _WARM_UPS
-
-
-def _attribute(
-    runs: Sequence[Sequence[KernelEvent]],
-    nodes: dict[str, NodeSignature],
-    look_up_executed: Callable[[], Sequence[ExecutedNode]],
-) -> list[Owners]:
-    """Find the owner of every kernel; the executed graph is read only where names don't do."""
-    by_name = [own_by_name(run, nodes) for run in runs]
-    if not any(None in owners for owners in by_name):
-        return list(by_name)
-    try:
-        executed = look_up_executed()
-    except ModelError:  # A provider that compiles can't show its graph; names are all there is.
-        return list(by_name)
-    by_graph = own_by_graph(executed, nodes)
-    return [
-        by_graph if fits_graph(run, executed) else named
-        for run, named in zip(runs, by_name, strict=True)
-    ]
+def _disagree(rounds: Rounds, run_seconds: float) -> float:
+    """Return how far the kernels' sum is from the whole, but for what tracing may do to it."""
+    if not rounds.runs:
+        return 0.0
+    kernels = low_quantile([sum(kernel.seconds for kernel in run) for run in rounds.runs])
+    whole = low_quantile(rounds.whole_seconds)
+    gap = abs(whole - run_seconds - kernels) - len(rounds.runs[0]) * _UNCERTAIN_SECONDS
+    return max(0.0, gap) / whole
 
 
 def _covers(profile: Profile, graph: OperatorGraph) -> bool:

@@ -73,6 +73,9 @@ class StopRule:
         ... unless even twice the budget is spent; then these few are enough.
     most_runs : int
         Runs after which there is nothing more to learn.
+    agreement : float
+        Share by which the whole and the sum of its kernels may differ before both are measured
+        once more.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class StopRule:
     least_runs: int = 5
     fewest_runs: int = 3
     most_runs: int = 300
+    agreement: float = 0.08
 
     def __post_init__(self) -> None:
         """Refuse a budget in which nothing can be measured."""

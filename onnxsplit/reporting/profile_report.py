@@ -1,11 +1,18 @@
 """Profiles as pages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from onnxsplit.profiles import Profile
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
-from onnxsplit.reporting.wording import word_count, word_duration, word_names, word_share
+from onnxsplit.reporting.wording import (
+    word_bytes,
+    word_count,
+    word_duration,
+    word_names,
+    word_share,
+)
 
 TOP = 10
 """Groups that the page lists; the file holds all."""
@@ -108,9 +115,33 @@ def _method_rows(profile: Profile) -> list[tuple[str, str]]:
         interval = extra.get("interval_relative")
         spread = "" if interval is None else f", 95 % interval within {100 * interval:.1f} %"
         rows.append(("runs", f"{extra['runs']}{spread}"))
+    if "attributed_share" in extra:
+        rows.append(("attributed", word_share(extra["attributed_share"], 1.0)))
+    if "layout_seconds" in extra:
+        rows.append(("layout work", word_duration(extra["layout_seconds"])))
+    if profile.run_seconds:
+        rows.append(("any run", word_duration(profile.run_seconds)))
+    if "memory" in extra:
+        rows.append(("peak memory", _word_memory(extra["memory"])))
+    if "idle" in extra:
+        rows.append(("after pauses", _word_idle(extra["idle"])))
     for provider, names in extra.get("placement_by_provider", {}).items():
         rows.append(("ran on", f"{provider}: {word_count(len(names), 'operator')}"))
     return rows
+
+
+def _word_memory(memory: Mapping[str, Any]) -> str:
+    """Say what a run holds."""
+    values, weights = memory["peak_bytes"], memory["weight_bytes"]
+    return f"{word_bytes(values)} between operators, {word_bytes(weights)} of weights"
+
+
+def _word_idle(idle: Mapping[str, Any]) -> str:
+    """Say what pauses cost."""
+    return (
+        f"{word_duration(idle['seconds'])} after {word_duration(idle['gap_seconds'])} of idling,"
+        f" {word_duration(idle['back_to_back_seconds'])} back to back"
+    )
 
 
 def _environment_rows(profile: Profile) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.profiles import Profile
 from onnxsplit.profiling.cache import ProfileCache
-from onnxsplit.profiling.measurement import Instruments, Subject, profile_model
+from onnxsplit.profiling.instruments import Instruments, Subject
+from onnxsplit.profiling.measurement import profile_model
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.preparation import PreparedModel
@@ -24,11 +25,14 @@ class MeasuringOptions:
         Whether earlier measurements may serve.
     budget_seconds : float
         Time that measuring may take.
+    idle_gap_seconds : float, optional
+        Also time runs after such pauses.
     """
 
     engine: EngineOptions
     cache: bool = True
     budget_seconds: float = 10.0
+    idle_gap_seconds: float | None = None
 
 
 def measure_here(
@@ -52,6 +56,7 @@ def measure_here(
         instruments=Instruments(
             rule=StopRule(budget_seconds=options.budget_seconds), progress=progress
         ),
+        idle_gap_seconds=options.idle_gap_seconds,
     )
 
 

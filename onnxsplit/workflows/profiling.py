@@ -24,8 +24,10 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     tier: str = "device",
     threads: int | None = None,
     provider: str | None = None,
+    provider_options: Mapping[str, str] | None = None,
     cache: bool = True,
     budget: str = "10s",
+    idle_gap: str | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Measure what a model's operators cost on this machine.
@@ -45,10 +47,14 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         Intra-op threads; all cores if not given.
     provider : str, optional
         Execution provider; the CPU's if not given.
+    provider_options : mapping, optional
+        Handed to the provider as they are.
     cache : bool
         Whether an earlier measurement of the same model and environment may serve.
     budget : str
         Time that measuring may take, with its unit.
+    idle_gap : str, optional
+        Also time runs after pauses of this length, such as ``200ms``.
     progress : Progress, optional
 
     Returns
@@ -62,8 +68,17 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         be written; see `onnxsplit.errors`.
     """
     progress = progress or SilentProgress()
-    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
-    options = MeasuringOptions(engine=engine, cache=cache, budget_seconds=parse_duration(budget))
+    engine = EngineOptions(
+        provider=provider or CPU_PROVIDER,
+        provider_options=provider_options or {},
+        threads=threads or 0,
+    )
+    options = MeasuringOptions(
+        engine=engine,
+        cache=cache,
+        budget_seconds=parse_duration(budget),
+        idle_gap_seconds=None if idle_gap is None else parse_duration(idle_gap),
+    )
     sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
     prepared = prepare_by_running(model, sizes, engine, progress)
     measured = measure_here(prepared, tier, options, progress)

@@ -14,7 +14,7 @@ from onnxsplit.manifest import Manifest, StageEntry
 from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
 from onnxsplit.model.inputs import Array, draw_inputs
 from onnxsplit.model.loading import load_model
-from onnxsplit.profiling.measurement import Instruments
+from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.profiling.storage import write_timings

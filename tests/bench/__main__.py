@@ -7,6 +7,7 @@ BENCHES = {
     "solve": "tests.bench.solving",
     "carve": "tests.bench.carving",
     "startup": "tests.bench.startup",
+    "fidelity": "tests.bench.fidelity",
 }
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from onnxsplit.engines import ort
 from onnxsplit.engines.native import available_providers, resolve_threads
 from onnxsplit.engines.ort import OrtSession, describe_environment, open_session
 from onnxsplit.engines.port import EngineOptions, Session
@@ -273,6 +275,31 @@ def test_kernels_of_bodies_are_left_out_even_when_they_share_a_name() -> None:
     last = events[-1]
     assert (last.op_type, last.provider) == ("Add", "CPUExecutionProvider")
     assert last.output_types == (("float32", (2, 4)),)
+
+
+def test_a_traced_session_shows_the_graph_it_runs_without_weights() -> None:
+    options = EngineOptions(threads=1)
+    with open_session(chain_model().SerializeToString(), options, trace=True) as session:
+        assert session.executed is not None
+        kinds = [node.op_type for node in session.executed.node]
+    assert "Relu" not in kinds
+    assert "Conv" in "".join(kinds)
+    with open_model(relu_model()) as session:
+        assert session.executed is None
+
+
+def test_a_graph_that_can_not_be_written_is_no_reason_to_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Providers that compile their part of a graph refuse to write it when the model is loaded.
+    def request_the_impossible(settings: onnxruntime.SessionOptions, folder: Path) -> None:
+        settings.optimized_model_filepath = str(folder / "missing" / "graph.onnx")
+
+    monkeypatch.setattr(ort, "request_executed_graph", request_the_impossible)
+    with open_model(relu_model(), trace=True) as session:
+        assert session.executed is None
+        session.run({"x": X})
+        assert [event.operator for event in session.end_profiling()] == ["relu"]
 
 
 def test_a_session_without_a_trace_has_none_to_end() -> None:

@@ -2,30 +2,33 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxsplit.engines.executed import read_executed_graph
 from onnxsplit.engines.ort import open_session
 from onnxsplit.engines.port import EngineOptions, KernelEvent
+from onnxsplit.graph import OperatorGraph
+from onnxsplit.model.loading import load_model
+from onnxsplit.model.reading import read_graph
 from onnxsplit.profiling.attribution import (
     TRUNCATED_SECONDS,
-    ExecutedNode,
-    NodeSignature,
+    Attribution,
+    attribute,
     fits_graph,
-    own_by_graph,
-    own_by_name,
+    group_by_name,
+    measure_memory,
     place_operators,
-    read_executed,
-    read_signatures,
     split_runs,
-    sum_by_operator,
 )
+from onnxsplit.profiling.executed import ExecutedNode, read_executed
+from onnxsplit.profiling.fusion import FusedGraph, FusedGroup
 from tests.engine_models import (
     chain_model,
     control_flow_model,
     function_model,
     half_precision_model,
 )
+from tests.executed_graphs import members, model, node
 
 UNFUSED = EngineOptions(threads=1, optimization="disabled")
+PAIR = "a Relu x -> p\nb Add p -> y"
 
 
 def kernel(
@@ -35,6 +38,8 @@ def kernel(
     microseconds: int = 0,
     provider: str = "CPU",
     run: int = 0,
+    held_bytes: int | None = None,
+    output_bytes: int = 0,
 ) -> KernelEvent:
     return KernelEvent(
         run=run,
@@ -42,104 +47,46 @@ def kernel(
         op_type=op_type,
         provider=provider,
         seconds=microseconds * 1e-6,
+        held_bytes=held_bytes,
+        output_bytes=output_bytes,
     )
 
 
-def executed(name: str, op_type: str, inputs: str, outputs: str) -> ExecutedNode:
-    return ExecutedNode(
-        name=name, op_type=op_type, inputs=tuple(inputs.split()), outputs=tuple(outputs.split())
-    )
-
-
-def executed_nodes(model: onnx.ModelProto) -> list[ExecutedNode]:
-    return read_executed(read_executed_graph(model.SerializeToString(), UNFUSED))
-
-
-def trace(model: onnx.ModelProto) -> tuple[KernelEvent, ...]:
+def trace(
+    proto: onnx.ModelProto,
+) -> tuple[OperatorGraph, list[list[KernelEvent]], list[ExecutedNode]]:
+    loaded = load_model(proto)
     kinds = {1: np.float32, 10: np.float16}
-    value = model.graph.input[0].type.tensor_type
+    value = proto.graph.input[0].type.tensor_type
     shape = [dim.dim_value for dim in value.shape.dim]
     feeds = {"x": np.ones(shape, dtype=kinds[value.elem_type])}
-    with open_session(model.SerializeToString(), UNFUSED, trace=True) as session:
+    with open_session(loaded.proto.SerializeToString(), UNFUSED, trace=True) as session:
         session.run(feeds)
-        return session.end_profiling()
+        executed = session.executed
+        runs = split_runs(session.end_profiling())
+    assert executed is not None
+    return read_graph(loaded, {}), list(runs.values()), read_executed(executed)
 
 
-NODES = {
-    "a": NodeSignature(op_type="Relu", outputs=("ya",)),
-    "b": NodeSignature(op_type="Add", outputs=("yb",)),
-}
-
-
-def test_runs_are_told_apart_and_warm_ups_dropped() -> None:
-    events = [kernel("a", run=run) for run in (0, 0, 1, 2, 2)]
-    assert [len(run) for run in split_runs(events, warm_ups=1)] == [1, 2]
+def test_runs_are_told_apart() -> None:
+    runs = split_runs([kernel("a", run=run) for run in (0, 0, 1, 2, 2)])
+    assert {run: len(kernels) for run, kernels in runs.items()} == {0: 2, 1: 1, 2: 2}
 
 
 def test_a_name_owns_its_kernel_once_and_only_with_its_type() -> None:
     kernels = [kernel("a"), kernel("a"), kernel("b"), kernel("Cast_7", "Cast")]
-    assert own_by_name(kernels, NODES) == ["a", None, None, None]
-
-
-def test_what_lies_within_a_function_belongs_to_the_function() -> None:
-    body = [
-        executed("", "Relu", "x", "inner"),
-        executed("b", "Neg", "inner", "inner_2"),
-        executed("", "Add", "inner_2 inner", "yb"),
-    ]
-    assert own_by_graph(body, NODES) == ["b", "b", "b"]
-
-
-def test_a_cast_before_belongs_to_the_reader_and_one_after_to_the_maker() -> None:
-    nodes = [
-        executed("cast_in", "Cast", "x", "x32"),
-        executed("a", "Relu", "x32", "ya32"),
-        executed("cast_out", "Cast", "ya32", "ya"),
-        executed("", "Cast", "ya", "ya64"),
-        executed("", "Add", "ya64", "yb"),
-    ]
-    assert own_by_graph(nodes, NODES) == ["a", "a", "a", "b", "b"]
-
-
-def test_a_value_with_two_readers_belongs_to_the_first() -> None:
-    nodes = [
-        executed("", "Cast", "x", "x32"),
-        executed("a", "Relu", "x32", "ya"),
-        executed("b", "Add", "x32", "yb"),
-    ]
-    assert own_by_graph(nodes, NODES) == ["a", "a", "b"]
-
-
-def test_what_nothing_needs_belongs_to_nobody() -> None:
-    assert own_by_graph([executed("", "Neg", "x", "lost")], NODES) == [None]
-
-
-def test_seconds_add_up_by_owner_with_half_a_microsecond_for_the_cut() -> None:
-    kernels = [kernel("a", microseconds=3), kernel("x", microseconds=4), kernel("y")]
-    sums = sum_by_operator(kernels, ["a", "a", None])
-    assert sums == {
-        "a": pytest.approx(7e-6 + 2 * TRUNCATED_SECONDS),
-        None: pytest.approx(TRUNCATED_SECONDS),
-    }
-
-
-def test_an_operator_is_placed_where_its_longest_kernel_ran() -> None:
-    kernels = [
-        kernel("a", microseconds=1, provider="CPU"),
-        kernel("a2", microseconds=9, provider="GPU"),
-        kernel("b", microseconds=2, provider="CPU"),
-        kernel("c", provider="CPU"),
-    ]
-    assert place_operators(kernels, ["a", "a", "b", None]) == {"a": "GPU", "b": "CPU"}
+    fused = group_by_name(model(PAIR), kernels)
+    assert [group.nodes for group in fused.groups] == [(0,), ()]
+    assert fused.strays == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
     ("nodes", "fits"),
     [
-        ([executed("a", "Relu", "", ""), executed("", "Add", "", "")], True),
-        ([executed("a", "Relu", "", "")], False),
-        ([executed("a", "Relu", "", ""), executed("", "Mul", "", "")], False),
-        ([executed("z", "Relu", "", ""), executed("", "Add", "", "")], False),
+        ([node("a", "Relu", "", ""), node("", "Add", "", "")], True),
+        ([node("a", "Relu", "", "")], False),
+        ([node("a", "Relu", "", ""), node("", "Mul", "", "")], False),
+        ([node("z", "Relu", "", ""), node("", "Add", "", "")], False),
     ],
 )
 def test_a_run_fits_a_graph_of_the_same_nodes_in_the_same_order(
@@ -148,38 +95,90 @@ def test_a_run_fits_a_graph_of_the_same_nodes_in_the_same_order(
     assert fits_graph([kernel("a"), kernel("Add_3", "Add")], nodes) is fits
 
 
-@pytest.mark.parametrize("model", [chain_model(), control_flow_model()], ids=["chain", "control"])
-def test_names_alone_do_for_models_without_functions(model: onnx.ModelProto) -> None:
-    owners = own_by_name(trace(model), read_signatures(model.graph))
-    assert sorted(map(str, owners)) == sorted(node.name for node in model.graph.node)
+def test_without_the_executed_graph_names_are_all_there_is() -> None:
+    run = [kernel("a", microseconds=6), kernel("fused", "Odd", microseconds=2)]
+    for executed in (None, [node("a", "Relu", "x", "p")]):
+        attribution, traced_back = attribute(model(PAIR), [run], executed)
+        assert not traced_back
+        assert members(attribution.fused) == ["a", "b"]
+        assert attribution.known_share == pytest.approx(6.5 / 9)
+
+
+def test_runs_of_other_kernels_than_the_first_are_left_out() -> None:
+    runs = [[kernel("a")], [kernel("a"), kernel("b", "Add")], [kernel("a")]]
+    attribution, _ = attribute(model(PAIR), runs, None)
+    assert len(attribution.runs) == 2
+
+
+def test_a_model_without_any_run_still_has_its_operators() -> None:
+    attribution, _ = attribute(model(PAIR), [], None)
+    assert members(attribution.fused) == ["a", "b"]
+    assert attribution.known_share == 1.0
+    assert place_operators(attribution) == {}
+
+
+def test_seconds_add_up_with_half_a_microsecond_for_the_cut() -> None:
+    run = [kernel("a", microseconds=3), kernel("x", microseconds=4)]
+    attribution = Attribution(fused=FusedGraph(groups=()), runs=(run,))
+    assert attribution.sum_seconds((0, 1)) == [pytest.approx(7e-6 + 2 * TRUNCATED_SECONDS)]
+
+
+def test_operators_are_placed_where_the_longest_kernel_of_their_group_ran() -> None:
+    run = [
+        kernel("a", microseconds=1, provider="CPU"),
+        kernel("a2", microseconds=9, provider="GPU"),
+        kernel("b", microseconds=2, provider="CPU"),
+    ]
+    groups = (
+        FusedGroup(operators=("a", "r"), nodes=(0, 1)),
+        FusedGroup(operators=("b",), nodes=(2,)),
+        FusedGroup(operators=("gone",)),
+    )
+    attribution = Attribution(fused=FusedGraph(groups=groups), runs=(run,))
+    assert place_operators(attribution) == {"a": "GPU", "r": "GPU", "b": "CPU"}
+
+
+def test_memory_is_what_is_held_beyond_what_was_held_before_the_first_kernel() -> None:
+    first = [kernel("a", held_bytes=150, output_bytes=50), kernel("b", held_bytes=180)]
+    attribution = Attribution(fused=FusedGraph(groups=()), runs=(first,))
+    assert measure_memory(attribution, first) == {0: 50, 1: 80}
+    assert measure_memory(attribution, [kernel("a"), kernel("b")]) == {}
+    assert measure_memory(attribution, first[:1]) == {}
+
+
+@pytest.mark.parametrize("proto", [chain_model(), control_flow_model()], ids=["chain", "control"])
+def test_unfused_models_have_a_group_for_each_operator(proto: onnx.ModelProto) -> None:
+    graph, runs, executed = trace(proto)
+    attribution, traced_back = attribute(graph, runs, executed)
+    assert traced_back
+    assert members(attribution.fused) == [operator.name for operator in graph]
+    assert attribution.fused.strays == ()  # a constant that one operator reads counts with it
 
 
 def test_the_executed_graph_lists_what_bodies_capture() -> None:
-    nodes = {node.name: node for node in executed_nodes(control_flow_model())}
+    _, _, executed = trace(control_flow_model())
+    nodes = {entry.name: entry for entry in executed}
     assert "x" in nodes["if"].inputs
     assert set(nodes["loop"].inputs) >= {"b", "x"}
     assert not {"v", "go"} & set(nodes["loop"].inputs)
 
 
 @pytest.mark.parametrize(
-    "model", [function_model(), half_precision_model()], ids=["function", "half"]
+    "proto", [function_model(), half_precision_model()], ids=["function", "half"]
 )
 def test_every_kernel_finds_its_operator_where_functions_and_casts_hide_it(
-    model: onnx.ModelProto,
+    proto: onnx.ModelProto,
 ) -> None:
-    events, nodes = trace(model), read_signatures(model.graph)
-    assert None in own_by_name(events, nodes)
-    graph = executed_nodes(model)
-    assert fits_graph(events, graph)
-    owners = own_by_graph(graph, nodes)
-    assert set(owners) == set(nodes)
+    graph, runs, executed = trace(proto)
+    assert group_by_name(graph, runs[0]).strays
+    attribution, _ = attribute(graph, runs, executed)
+    assert attribution.fused.strays == ()
+    assert members(attribution.fused) == [operator.name for operator in graph]
 
 
 def test_the_calls_of_one_function_are_told_apart() -> None:
-    model = function_model()
-    graph = executed_nodes(model)
-    owners = own_by_graph(graph, read_signatures(model.graph))
-    assert [owner for owner in owners if owner != "norm"] == [
-        *("call_1", "call_1", "between", "call_2", "call_2")
-    ]
-    assert owners.count("norm") > 10
+    graph, runs, executed = trace(function_model())
+    attribution, _ = attribute(graph, runs, executed)
+    kernels = {g.operators[0]: len(g.nodes) + len(g.layout) for g in attribution.fused.groups}
+    assert kernels.pop("norm") > 10
+    assert kernels == {"call_1": 2, "between": 1, "call_2": 2}

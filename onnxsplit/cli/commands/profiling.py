@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from onnxsplit.cli import options
-from onnxsplit.cli.arguments import parse_dims, parse_shapes
+from onnxsplit.cli.arguments import parse_dims, parse_provider_options, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 from onnxsplit.errors import UsageError
@@ -23,8 +23,10 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     inputs: options.Inputs = None,
     tier: options.Tier = None,
     budget: options.Budget = options.DEFAULT_BUDGET,
+    idle_gap: options.IdleGap = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
+    provider_option: options.ProviderOptions = None,
     no_cache: options.NoCache = False,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
@@ -58,8 +60,10 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             tier=tier or "device",
             threads=threads,
             provider=provider,
+            provider_options=parse_provider_options(provider_option),
             cache=not no_cache,
             budget=budget,
+            idle_gap=idle_gap,
             progress=progress,
         )
     from onnxsplit.reporting.profile_report import describe_profile  # noqa: PLC0415 - likewise
