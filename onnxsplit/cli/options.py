@@ -196,6 +196,15 @@ Stages = Annotated[
 Budget = Annotated[
     str, typer.Option("--budget", metavar="DURATION", help="Longest time to measure.")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory for weights and values ('512MB'); a model that needs more is measured in"
+        " segments, each loaded alone.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

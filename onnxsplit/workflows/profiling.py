@@ -12,6 +12,7 @@ from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.units import parse_duration
 from onnxsplit.workflows.costing import MeasuringOptions, measure_here
 from onnxsplit.workflows.preparation import InputOptions, InputSource, prepare_by_running
+from onnxsplit.workflows.small_memory import profile_within
 
 
 def profile(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -28,6 +29,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     cache: bool = True,
     budget: str = "10s",
     idle_gap: str | None = None,
+    memory: str | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Measure what a model's operators cost on this machine.
@@ -55,6 +57,9 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         Time that measuring may take, with its unit.
     idle_gap : str, optional
         Also time runs after pauses of this length, such as ``200ms``.
+    memory : str, optional
+        What this machine has for weights and values, with its unit, such as ``512MB``. A model
+        that needs more is measured segment by segment, and never runs as a whole.
     progress : Progress, optional
 
     Returns
@@ -80,8 +85,11 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         idle_gap_seconds=None if idle_gap is None else parse_duration(idle_gap),
     )
     sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
-    prepared = prepare_by_running(model, sizes, engine, progress)
-    measured = measure_here(prepared, tier, options, progress)
+    if memory is None:
+        prepared = prepare_by_running(model, sizes, engine, progress)
+        measured = measure_here(prepared, tier, options, progress)
+    else:
+        measured = profile_within(model, sizes, memory, options, tier=tier, progress=progress)
     if output is not None:
         write_profile(measured, Path(output))
     return measured

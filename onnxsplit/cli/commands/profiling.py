@@ -24,6 +24,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     tier: options.Tier = None,
     budget: options.Budget = options.DEFAULT_BUDGET,
     idle_gap: options.IdleGap = None,
+    memory: options.Memory = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
     provider_option: options.ProviderOptions = None,
@@ -41,7 +42,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
     if stages is not None:
-        _refuse_with_stages(model=model, shape=shape, dim=dim, inputs=inputs)
+        _refuse_with_stages(model=model, shape=shape, dim=dim, inputs=inputs, memory=memory)
         _time_stages(
             terminal, stages, output, tier=tier, budget=budget, threads=threads, provider=provider
         )
@@ -64,6 +65,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             cache=not no_cache,
             budget=budget,
             idle_gap=idle_gap,
+            memory=memory,
             progress=progress,
         )
     from onnxsplit.reporting.profile_report import describe_profile  # noqa: PLC0415 - likewise
