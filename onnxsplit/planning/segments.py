@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
 from onnxsplit.errors import UsageError
 from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.placement import Placement
 from onnxsplit.planning.memory import TierMemory, measure_memory
 from onnxsplit.planning.separators import find_single_tensor_cuts
+from onnxsplit.planning.shares import sum_crossings
 from onnxsplit.units import format_size
 
 _HERE, _ELSEWHERE = "here", "elsewhere"
@@ -137,14 +135,14 @@ class _Division:
         fitting = [end for end in ends[:low] if self._fits(start, end)]
         if not fitting:
             return None
-        sizes, _ = _sum_crossings(self.graph, self.stuck)
+        sizes, _ = sum_crossings(self.graph, self.stuck)
         later = fitting[len(fitting) // 2 :]  # Short segments lose fusions, and there are more.
         return min(later, key=lambda end: (sizes[end], -end))
 
     def _list_ends(self, start: int) -> Iterator[int]:
         """Yield the places within a block where all that crosses can travel."""
         stop = next(stop for stop in self.stops if stop > start)
-        _, stuck = _sum_crossings(self.graph, self.stuck)
+        _, stuck = sum_crossings(self.graph, self.stuck)
         yield from (end for end in range(start + 1, stop + 1) if not stuck[end] or end == stop)
 
     def _fits(self, start: int, end: int) -> bool:
@@ -160,23 +158,6 @@ def _measure(graph: OperatorGraph, start: int, end: int) -> TierMemory:
     }
     memory = measure_memory(graph, Placement(tiers=(_HERE, _ELSEWHERE), tier_of=tier_of))[_HERE]
     return memory or TierMemory(weight_bytes=0, activation_bytes=0, peak_operator=None)
-
-
-def _sum_crossings(
-    graph: OperatorGraph, stuck: frozenset[str]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return for each prefix length the bytes that cross, and whether a stuck value does."""
-    changes = np.zeros((2, len(graph) + 2), dtype=np.int64)
-    for name, spec in graph.tensors.items():
-        readers = graph.consumers(name)
-        if readers:
-            maker = graph.producer(name)
-            begin = 0 if maker is None else graph.position(maker) + 1
-            amounts = (spec.size_bytes or 0, int(name in stuck))
-            changes[:, begin] += amounts
-            changes[:, graph.position(readers[-1]) + 1] -= amounts
-    sizes, crossing = np.cumsum(changes, axis=1)[:, :-1]
-    return sizes, crossing > 0
 
 
 def _count_unknown_as_nothing(graph: OperatorGraph) -> OperatorGraph:

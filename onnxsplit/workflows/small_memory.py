@@ -11,7 +11,7 @@ from onnxsplit.profiling.measurement import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.segments import SESSIONS, profile_segments
 from onnxsplit.progress import Progress
-from onnxsplit.units import parse_size
+from onnxsplit.units import format_size, parse_size
 from onnxsplit.workflows.costing import MeasuringOptions, measure_here
 from onnxsplit.workflows.preparation import (
     InputOptions,
@@ -86,4 +86,22 @@ def _profile_by_segments(
             rule=StopRule(budget_seconds=options.budget_seconds), progress=progress
         ),
     )
-    return replace(profile, extra={**profile.extra, "memory_budget_bytes": limit_bytes})
+    return replace(
+        profile,
+        assumptions=(*profile.assumptions, *_name_excess(profile, limit_bytes)),
+        extra={**profile.extra, "memory_budget_bytes": limit_bytes},
+    )
+
+
+def _name_excess(profile: Profile, limit_bytes: int) -> tuple[str, ...]:
+    """Say which segments took more memory than they were meant to."""
+    resident = [segment["resident_bytes"] or 0 for segment in profile.extra.get("segments", ())]
+    above = [place for place, size in enumerate(resident, start=1) if size > limit_bytes]
+    if not above:
+        return ()
+    sentence = (
+        f"Segment {', '.join(map(str, above))} took more memory than the {format_size(limit_bytes)}"
+        f" that were given ({format_size(max(resident))} at most): the runtime keeps copies of"
+        " weights and scratch memory of its own."
+    )
+    return (sentence,)
