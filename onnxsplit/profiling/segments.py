@@ -15,7 +15,8 @@ from onnxsplit.model.shapes import resolve_tensors
 from onnxsplit.model.stages import Stage
 from onnxsplit.placement import Placement
 from onnxsplit.profiles import BoundaryCost, OperatorGroup, Profile
-from onnxsplit.profiling.measurement import Instruments, Subject, measure_profile
+from onnxsplit.profiling.measurement import measure_profile
+from onnxsplit.profiling.rounds import Instruments, Subject
 from onnxsplit.units import format_size
 
 SESSIONS = 2
@@ -155,6 +156,7 @@ def _stitch(
         evidence="measured",
         assumptions=(*sentences, _explain(measured)),
         extra={
+            "operators": [name for stage in stages for name in stage.operators],
             "method": f"segments of {measured[0].profile.extra.get('method')}",
             "segments": [
                 _describe(stage, entry) for stage, entry in zip(stages, measured, strict=True)

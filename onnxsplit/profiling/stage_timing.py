@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxsplit.engines.port import EngineOptions, Feeds, Value
-from onnxsplit.profiling.measurement import Instruments
+from onnxsplit.profiling.rounds import Instruments
 from onnxsplit.profiling.sampling import BLOCK_RUNS, low_quantile, relative_interval
 
 _DIGITS = 9

@@ -19,7 +19,7 @@ from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.plans import make_plan_for, open_solver
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.profiling.cache import ProfileCache, derive_key
-from onnxsplit.profiling.measurement import Instruments
+from onnxsplit.profiling.rounds import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.progress import Progress

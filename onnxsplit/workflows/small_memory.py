@@ -7,7 +7,7 @@ from onnxsplit.model.loading import ModelSource
 from onnxsplit.planning.memory import state_memory
 from onnxsplit.planning.segments import choose_segments, need_memory
 from onnxsplit.profiles import Profile
-from onnxsplit.profiling.measurement import Instruments
+from onnxsplit.profiling.rounds import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.segments import SESSIONS, profile_segments
 from onnxsplit.progress import Progress

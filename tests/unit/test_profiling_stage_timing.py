@@ -10,7 +10,7 @@ from onnxsplit.engines.ort import open_session
 from onnxsplit.engines.port import EngineOptions, Session
 from onnxsplit.errors import ProfileError
 from onnxsplit.evidence import StageTimings
-from onnxsplit.profiling.measurement import Instruments
+from onnxsplit.profiling.rounds import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, take_turns, time_chains
 from onnxsplit.profiling.storage import read_timings, write_timings
