@@ -33,6 +33,9 @@ DEFAULT_CANDIDATES = 3
 
 _METHOD = "stages/1"
 
+_BUDGET_SHARE = 0.5
+"""Of the time that measuring a model may take, what its candidates may take on top."""
+
 _MOST_LOADED_BYTES = 500_000_000
 """Weights up to which all candidates are loaded at once; else they are timed one by one."""
 
@@ -268,7 +271,7 @@ def _measure(
         if not group:
             continue
         instruments = Instruments(
-            rule=StopRule(budget_seconds=measuring.budget_seconds / len(rounds)),
+            rule=StopRule(budget_seconds=_BUDGET_SHARE * measuring.budget_seconds / len(rounds)),
             progress=progress,
         )
         chains = [_carve(priced, prepared, boundary) for priced in group]
