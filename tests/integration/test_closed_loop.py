@@ -10,6 +10,7 @@ import pytest
 
 import onnxsplit as osp
 from onnxsplit.errors import ProfileMismatchError, UsageError
+from onnxsplit.objectives import Energy, Power
 from onnxsplit.profiling.storage import read_timings, write_timings
 from onnxsplit.workflows import measuring
 from samples.networks import build_reduced
@@ -67,6 +68,23 @@ def test_cut_measures_three_candidates_where_both_tiers_are_here(
     assert bundle.manifest.plan["measured"] == [entry.to_json() for entry in measured]
     assert bundle.parity is not None
     assert bundle.parity.bit_equal
+
+
+@pytest.mark.usefixtures("quick")
+def test_not_splitting_is_a_candidate_where_it_is_accepted(model: Path, tmp_path: Path) -> None:
+    bundle = _cut(model, tmp_path / "one", device="local", allow_whole=True)
+    whole = bundle.plan.measured[0]
+    assert whole.placement.verdict == "all-device"
+    (stage,) = whole.stages
+    assert stage.measured_seconds == whole.corrected_seconds
+    assert [entry.tier for entry in bundle.manifest.stages] == ["device"]
+
+
+def test_only_latency_is_corrected_by_stages(model: Path, tmp_path: Path) -> None:
+    objective = Energy(powers={"device": Power(compute_watts=2.0)})
+    assert not _cut(model, tmp_path / "one", objective=objective).plan.measured
+    with pytest.raises(UsageError, match="energy"):
+        _cut(model, tmp_path / "two", objective=objective, measure=2)
 
 
 @pytest.mark.usefixtures("quick")
