@@ -311,6 +311,8 @@ class MeasuredCandidate:
     corrected_seconds : float
         Latency with the stages' corrected times; transfers are as predicted.
     stages : tuple of MeasuredStage
+    uncertainty_seconds : float
+        Half width of the 95 % interval of the measured stages together.
     is_chosen : bool
     """
 
@@ -319,6 +321,7 @@ class MeasuredCandidate:
     predicted_seconds: float
     corrected_seconds: float
     stages: tuple[MeasuredStage, ...]
+    uncertainty_seconds: float = 0.0
     is_chosen: bool = False
 
     @property
@@ -336,6 +339,7 @@ class MeasuredCandidate:
             "predicted_seconds": self.predicted_seconds,
             "measured_seconds": self.measured_seconds,
             "corrected_seconds": self.corrected_seconds,
+            "uncertainty_seconds": self.uncertainty_seconds,
             "stages": [stage.to_json() for stage in self.stages],
             "chosen": self.is_chosen,
         }

@@ -194,6 +194,7 @@ def make_manifest(plan: Plan, parity: ParityResult | None) -> Manifest:
             operators=operators,
             weight_bytes=weight_bytes,
             threads=2,
+            peak_bytes=2_500_000 if tier == "device" else None,
         )
         for tier, taken, given, operators, weight_bytes in ports
     )

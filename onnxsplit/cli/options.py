@@ -196,6 +196,31 @@ Stages = Annotated[
 Budget = Annotated[
     str, typer.Option("--budget", metavar="DURATION", help="Longest time to measure.")
 ]
+Trace = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE.json",
+        help="Make the profile from what onnxruntime's profiler recorded on a target.",
+    ),
+]
+Optimized = Annotated[
+    Path | None,
+    typer.Option(
+        "--optimized",
+        metavar="MODEL",
+        help="The optimised model that the recorded session wrote; with --trace.",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory for weights and values ('512MB'); a model that needs more is measured in"
+        " segments, each loaded alone.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -79,7 +79,7 @@ def find_candidates(
     edge of the cut; see the module's note.
     """
     search = _Search(solver=solver, most_solves=most_solves)
-    found: dict[tuple[str, ...], PricedPlacement] = {}
+    found: dict[tuple[str, frozenset[tuple[str, str]]], PricedPlacement] = {}
     for priced in search.rank_placements():
         if priced.placement.is_proper or not splits_only:
             found.setdefault(identify(priced), priced)
@@ -92,9 +92,10 @@ def find_candidates(
     )
 
 
-def identify(priced: PricedPlacement) -> tuple[str, ...]:
-    """Tell placements apart by the tiers they use and by what crosses."""
-    return (priced.placement.verdict, *(crossing.tensor for crossing in priced.crossings))
+def identify(priced: PricedPlacement) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Tell placements apart by the tiers they use and by what crosses to which of them."""
+    crossings = frozenset((crossing.tensor, crossing.target) for crossing in priced.crossings)
+    return priced.placement.verdict, crossings
 
 
 @dataclass(slots=True, kw_only=True)

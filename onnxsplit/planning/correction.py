@@ -27,9 +27,10 @@ def correct_candidates(
     Returns
     -------
     tuple of MeasuredCandidate
-        In the given order, one of them chosen; on a tie the first. A stage that was not timed
-        takes its predicted time times the ratio of measured to predicted time over all stages of
-        its tier that were.
+        In the given order, one of them chosen: the fastest, or the first from which that can't
+        be told, because the difference lies within both intervals together. A stage that was not
+        timed takes its predicted time times the ratio of measured to predicted time over all
+        stages of its tier that were.
     """
     known = {_key(timing): timing for timing in timings}
     found = [
@@ -40,12 +41,8 @@ def correct_candidates(
     corrected = [
         _correct(priced, stages, ratios) for priced, stages in zip(candidates, found, strict=True)
     ]
-    best = min(
-        range(len(corrected)), key=lambda place: corrected[place].corrected_seconds, default=None
-    )
-    return tuple(
-        replace(candidate, is_chosen=place == best) for place, candidate in enumerate(corrected)
-    )
+    chosen = _choose(corrected)
+    return tuple(replace(candidate, is_chosen=candidate is chosen) for candidate in corrected)
 
 
 def explain_choice(measured: Sequence[MeasuredCandidate]) -> str:
@@ -66,6 +63,19 @@ def explain_choice(measured: Sequence[MeasuredCandidate]) -> str:
         f"This cut is predicted to take {format_duration(chosen.predicted_seconds)}, not the least"
         f" of {len(measured)} candidates ({format_duration(first.predicted_seconds)}), but"
         f" {sure} it is faster by {format_duration(gain)}; --measure 0 takes the predicted best."
+    )
+
+
+def _choose(corrected: Sequence[MeasuredCandidate]) -> MeasuredCandidate | None:
+    """Return the fastest candidate, or the first that is as fast as far as can be told."""
+    if not corrected:
+        return None
+    fastest = min(corrected, key=lambda candidate: candidate.corrected_seconds)
+    return next(
+        candidate
+        for candidate in corrected
+        if candidate.corrected_seconds - fastest.corrected_seconds
+        <= math.hypot(candidate.uncertainty_seconds, fastest.uncertainty_seconds)
     )
 
 
@@ -128,6 +138,13 @@ def _correct(
         predicted_seconds=priced.total_seconds,
         corrected_seconds=math.fsum([*rest, *(stage.corrected_seconds for stage in stages)]),
         stages=stages,
+        uncertainty_seconds=math.hypot(
+            *(
+                timing.seconds * (timing.interval_relative or 0.0)
+                for timing in timings.values()
+                if timing is not None
+            )
+        ),
     )
 
 

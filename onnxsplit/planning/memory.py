@@ -8,13 +8,14 @@ For this order the peak is exact. An engine may need more: scratch memory of a k
 out anew, inputs that the caller holds on to, and the gaps between blocks of an allocator.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from onnxsplit.graph import Operator, OperatorGraph
 from onnxsplit.placement import Placement
+from onnxsplit.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,51 @@ def weigh(graph: OperatorGraph, operators: Iterable[str]) -> int:
     """
     names = {weight for name in operators for weight in graph.operator(name).weights}
     return sum(graph.weight_bytes[name] for name in names)
+
+
+def state_memory(profile: Profile, graph: OperatorGraph, limit_bytes: int) -> Profile:
+    """Return a profile that says what its operators need, and how much memory the tier has.
+
+    Parameters
+    ----------
+    profile : Profile
+        In this graph's names.
+    graph : OperatorGraph
+    limit_bytes : int
+        What the tier has for weights and values.
+
+    Returns
+    -------
+    Profile
+        Groups hold ``weight_bytes`` (a weight that several groups read counts in each) and
+        ``activation_bytes`` (what they make), the profile ``memory_limit_bytes`` and
+        ``whole_peak_bytes`` (null where a size is not known).
+    """
+    tensors = {name: profile.tensors.get(name, spec) for name, spec in graph.tensors.items()}
+    real = replace(graph, tensors=tensors)
+    tier_of = dict.fromkeys((operator.name for operator in graph), profile.tier)
+    whole = measure_memory(real, Placement(tiers=(profile.tier,), tier_of=tier_of))[profile.tier]
+    return replace(
+        profile,
+        groups=tuple(
+            replace(group, extra={**group.extra, **_describe(real, group.operators)})
+            for group in profile.groups
+        ),
+        extra={
+            **profile.extra,
+            "memory_limit_bytes": limit_bytes,
+            "whole_peak_bytes": None if whole is None else whole.peak_bytes,
+        },
+    )
+
+
+def _describe(graph: OperatorGraph, operators: Sequence[str]) -> dict[str, int]:
+    """Return the bytes of the weights that some operators read and of the values they make."""
+    made = (tensor for name in operators for tensor in graph.operator(name).outputs)
+    return {
+        "weight_bytes": weigh(graph, operators),
+        "activation_bytes": sum(graph.tensors[tensor].size_bytes or 0 for tensor in made),
+    }
 
 
 def _measure_tier(graph: OperatorGraph, placement: Placement, tier: str) -> TierMemory | None:

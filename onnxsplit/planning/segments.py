@@ -1,4 +1,4 @@
-"""Parts of a model that fit a memory each, one after the other, so that it can be profiled."""
+"""Parts of a model, one after the other, each of which fits a memory, to be profiled there."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

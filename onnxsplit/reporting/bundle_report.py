@@ -81,10 +81,11 @@ class BundleReport:
                 Column(title="runs on"),
                 Column(title="operators", alignment="right"),
                 Column(title="weights", alignment="right"),
+                Column(title="needs", alignment="right"),
                 Column(title="takes", is_name=True),
                 Column(title="gives", is_name=True),
             ),
-            rows=(*rows, (MANIFEST_FILE, "", "", "", "", "")),
+            rows=(*rows, (MANIFEST_FILE, "", "", "", "", "", "")),
         )
 
     @staticmethod
@@ -95,6 +96,7 @@ class BundleReport:
             stage.tier,
             str(stage.operators),
             word_bytes(stage.weight_bytes),
+            word_bytes(stage.peak_bytes),
             _word_ports(stage.inputs),
             _word_ports(stage.outputs),
         )

@@ -58,6 +58,12 @@ def _warnings(profile: Profile) -> tuple[Sentence, ...]:
             f"{word_count(len(untimed), 'operator')} left no time of their own and count as free:"
             f" {word_names(untimed)}."
         )
+    limit, need = (profile.extra.get(f"{key}_bytes") for key in ("memory_limit", "whole_peak"))
+    if limit is not None and need is not None and need > limit:
+        texts.append(
+            f"The whole model needs {word_bytes(need)} for weights and values, more than the"
+            f" {word_bytes(limit)} that there are: it can't run on the {profile.tier} alone."
+        )
     return tuple(Sentence(text=text, tone="warning") for text in texts)
 
 
@@ -125,6 +131,8 @@ def _method_rows(profile: Profile) -> list[tuple[str, str]]:
         rows.append(("peak memory", _word_memory(extra["memory"])))
     if "idle" in extra:
         rows.append(("after pauses", _word_idle(extra["idle"])))
+    for place, segment in enumerate(extra.get("segments", ()), start=1):
+        rows.append((f"segment {place}", _word_segment(segment)))
     for provider, names in extra.get("placement_by_provider", {}).items():
         rows.append(("ran on", f"{provider}: {word_count(len(names), 'operator')}"))
     return rows
@@ -141,6 +149,17 @@ def _word_idle(idle: Mapping[str, Any]) -> str:
     return (
         f"{word_duration(idle['seconds'])} after {word_duration(idle['gap_seconds'])} of idling,"
         f" {word_duration(idle['back_to_back_seconds'])} back to back"
+    )
+
+
+def _word_segment(segment: Mapping[str, Any]) -> str:
+    """Write one segment on one line."""
+    resident = segment.get("resident_bytes")
+    held = "" if resident is None else f", {word_bytes(resident)} resident"
+    return (
+        f"{word_count(segment['operators'], 'operator')} from {segment['first']} to"
+        f" {segment['last']}: {word_duration(segment['seconds'])},"
+        f" {word_bytes(segment['weight_bytes'])} of weights{held}"
     )
 
 

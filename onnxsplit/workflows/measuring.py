@@ -11,6 +11,7 @@ from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.shapes import find_symbolic_specs
+from onnxsplit.objectives import InferenceLatency
 from onnxsplit.placement import Plan
 from onnxsplit.planning.balance import note_small_share
 from onnxsplit.planning.candidates import find_candidates, identify
@@ -32,6 +33,9 @@ DEFAULT_CANDIDATES = 3
 """How many candidates are measured where nothing else was said and both tiers are here."""
 
 _METHOD = "stages/1"
+
+_BUDGET_SHARE = 0.5
+"""Of the time that measuring a model may take, what its candidates may take on top."""
 
 _MOST_LOADED_BYTES = 500_000_000
 """Weights up to which all candidates are loaded at once; else they are timed one by one."""
@@ -99,7 +103,7 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
         A stage can't be run.
     """
     grounds, question, constraints = inquiry.grounds, inquiry.question, inquiry.constraints
-    count = _settle_count(loop, grounds)
+    count = _settle_count(loop, inquiry)
     if count == 0:
         return plan
     for entry in loop.timings:
@@ -139,8 +143,16 @@ def _find_candidates(
     return candidates, [note]
 
 
-def _settle_count(loop: LoopOptions, grounds: Grounds) -> int:
+def _settle_count(loop: LoopOptions, inquiry: Inquiry) -> int:
     """Return how many candidates to look at."""
+    grounds, objective = inquiry.grounds, inquiry.question.objective
+    if not isinstance(objective, InferenceLatency):
+        if loop.count or loop.timings:
+            raise UsageError(
+                f"The objective is {objective.name}, and only latency can be corrected by measured"
+                " stages; drop --measure and --stage-times."
+            )
+        return 0
     if loop.count == 0 and loop.timings:
         raise UsageError("--measure 0 leaves no use for --stage-times; drop one of the two.")
     if loop.count is not None:
@@ -268,7 +280,7 @@ def _measure(
         if not group:
             continue
         instruments = Instruments(
-            rule=StopRule(budget_seconds=measuring.budget_seconds / len(rounds)),
+            rule=StopRule(budget_seconds=_BUDGET_SHARE * measuring.budget_seconds / len(rounds)),
             progress=progress,
         )
         chains = [_carve(priced, prepared, boundary) for priced in group]

@@ -112,6 +112,33 @@ def prepare_by_running(
     return PreparedModel(model=model, graph=graph, tensors=tensors, batches=batches, source=origin)
 
 
+def prepare_by_inference(
+    source: ModelSource, options: InputOptions, progress: Progress
+) -> PreparedModel:
+    """Load a model and infer its sizes, without ever running it or reading external weights.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    options : InputOptions
+    progress : Progress
+
+    Raises
+    ------
+    ModelError, UnknownShapeError, UsageError
+        As for `prepare_by_running`, but for what only running shows.
+    """
+    progress.report("reading the model")
+    model = load_model(source)
+    check_external_data(model)
+    batches, origin = make_batches(model, options)
+    declared = read_input_specs(model)
+    specs = {name: describe_value(name, batches[0][name], declared[name]) for name in declared}
+    tensors = infer_tensors(model, specs)
+    graph = read_graph(model, tensors)
+    return PreparedModel(model=model, graph=graph, tensors=tensors, batches=batches, source=origin)
+
+
 def prepare_from_profiles(
     source: ModelSource,
     options: InputOptions,

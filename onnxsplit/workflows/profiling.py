@@ -5,13 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.profiles import Profile
+from onnxsplit.profiling.recorded import assemble_recorded, read_recording
 from onnxsplit.profiling.storage import write_profile
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.units import parse_duration
 from onnxsplit.workflows.costing import MeasuringOptions, measure_here
-from onnxsplit.workflows.preparation import InputOptions, InputSource, prepare_by_running
+from onnxsplit.workflows.preparation import (
+    InputOptions,
+    InputSource,
+    prepare_by_running,
+    prepare_from_profiles,
+)
+from onnxsplit.workflows.small_memory import profile_within
 
 
 def profile(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -28,6 +36,9 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     cache: bool = True,
     budget: str = "10s",
     idle_gap: str | None = None,
+    memory: str | None = None,
+    trace: str | os.PathLike[str] | None = None,
+    optimized: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Measure what a model's operators cost on this machine.
@@ -55,6 +66,12 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         Time that measuring may take, with its unit.
     idle_gap : str, optional
         Also time runs after pauses of this length, such as ``200ms``.
+    memory : str, optional
+        What this machine has for weights and values, with its unit, such as ``512MB``. A model
+        that needs more is measured segment by segment, and never runs as a whole.
+    trace, optimized : path, optional
+        What onnxruntime's profiler recorded on another machine, and the optimised model that the
+        session wrote there: the profile is made from them, and nothing is measured here.
     progress : Progress, optional
 
     Returns
@@ -80,8 +97,19 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         idle_gap_seconds=None if idle_gap is None else parse_duration(idle_gap),
     )
     sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
-    prepared = prepare_by_running(model, sizes, engine, progress)
-    measured = measure_here(prepared, tier, options, progress)
+    if trace is None and optimized is not None:
+        raise UsageError("--optimized goes with --trace, which is recorded by the same session.")
+    if trace is not None:
+        if memory is not None or idle_gap is not None:
+            raise UsageError("--trace measures nothing here; drop --memory and --idle-gap.")
+        recording = read_recording(Path(trace), None if optimized is None else Path(optimized))
+        prepared = prepare_from_profiles(model, sizes, engine, progress, profiles=())
+        measured = assemble_recorded(prepared.graph, recording, tier=tier)
+    elif memory is None:
+        prepared = prepare_by_running(model, sizes, engine, progress)
+        measured = measure_here(prepared, tier, options, progress)
+    else:
+        measured = profile_within(model, sizes, memory, options, tier=tier, progress=progress)
     if output is not None:
         write_profile(measured, Path(output))
     return measured

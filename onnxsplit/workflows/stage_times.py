@@ -29,6 +29,7 @@ def time_stages(
     tier: str | None = None,
     threads: int | None = None,
     provider: str | None = None,
+    provider_options: Mapping[str, str] | None = None,
     budget: str = "10s",
     progress: Progress | None = None,
 ) -> StageTimings:
@@ -42,7 +43,7 @@ def time_stages(
         Where to write the times.
     tier : str, optional
         Time this tier's stage alone; else all that are there.
-    threads, provider
+    threads, provider, provider_options
         How to run.
     budget : str
         Time that measuring may take, with its unit.
@@ -63,7 +64,11 @@ def time_stages(
         written.
     """
     progress = progress or SilentProgress()
-    engine = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+    engine = EngineOptions(
+        provider=provider or CPU_PROVIDER,
+        provider_options=provider_options or {},
+        threads=threads or 0,
+    )
     rule = StopRule(budget_seconds=parse_duration(budget))
     progress.report("reading the bundle")
     bundle = read_bundle(Path(folder))

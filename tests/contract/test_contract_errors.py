@@ -170,9 +170,15 @@ def test_a_profile_of_another_model_is_refused(
         (["profile", "--stages", "net.split", "--dim", "batch=1"], "--dim"),
         (["profile", "--stages", "net.split", "--tier", "edge"], "device, server"),
         (["profile", "--stages", "nowhere"], "nowhere"),
+        (["profile", "--stages", "net.split", "--trace", "t.json"], "--trace"),
+        (["profile", "net.onnx", "--trace", "no-such.json"], "no-such.json"),
+        (["profile", "net.onnx", "--trace", "net.onnx"], "no complete run"),
+        (["profile", "net.onnx", "--optimized", "net.onnx"], "--trace"),
+        (["profile", "net.onnx", "--memory", "512"], "unit"),
+        (["profile", "net.onnx", "--memory", "10B"], "does not fit"),
     ],
 )
-def test_stages_and_a_model_are_told_apart(
+def test_profile_says_what_is_wrong_with_its_options(
     workshop: Workshop, command: Command, arguments: list[str], wanted: str
 ) -> None:
     assert wanted in check_sentence(command(*arguments, folder=workshop.folder), code=2)

@@ -20,6 +20,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     planned = [workshop.model, *workshop.cut_options()]
     return {
         "cut": ["cut", *planned, "-o", "bundle"],
+        "measure": ["cut", workshop.model, "--link", "ethernet", "-o", "m", "--measure", "2"],
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
         "plan": ["plan", *planned, "--timings"],
@@ -30,7 +31,17 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     }
 
 
-NAMES = ["cut", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
+NAMES = [
+    "cut",
+    "measure",
+    "profile",
+    "stages",
+    "plan",
+    "verify",
+    "verify alone",
+    "inspect",
+    "merge",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,13 +1,18 @@
 """The K best candidates against all order ideals, priced in fractions and sorted."""
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
+from onnxsplit.placement import Placement
 from onnxsplit.planning.candidates import find_candidates, identify
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.pricing import price_placement
+from onnxsplit.planning.question import pose_question
+from onnxsplit.tiers import Topology
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 
 Key = tuple[bool, bool, frozenset[str]]
@@ -67,6 +72,42 @@ def test_the_candidates_are_the_cheapest_of_each_set_of_crossings(
     assert full >= 60
     assert repeats >= 40, "too few cases where placements share their crossings"
     assert several >= 40
+
+
+def test_the_candidates_of_three_tiers_are_the_cheapest_of_all_relay_placements() -> None:
+    several = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        case = draw_case(rng, most=5)
+        (link,) = case.topology.links
+        topology = Topology(tiers=("device", "edge", "server"), links=(link, link))
+        middle = replace(case.profiles["server"].scale(rng.choice([0.3, 0.7])), tier="edge")
+        question = pose_question(case.graph, {**case.profiles, "edge": middle}, topology)
+        solver = open_solver(question, Constraints())
+        cheapest: dict[object, float] = {}
+        for near in list_ideals(case.graph):
+            for far in list_ideals(case.graph):
+                if near <= far:
+                    priced = price_placement(question, _place(case, topology, near, far))
+                    key = identify(priced)
+                    cheapest[key] = min(priced.value, cheapest.get(key, priced.value))
+        found = find_candidates(solver, 8, most_solves=100_000)
+        totals = [priced.value for priced in found.priced]
+        assert totals == pytest.approx(sorted(cheapest.values())[:8], abs=1e-9), f"seed {seed}"
+        used = [set(priced.placement.tier_of.values()) for priced in found.priced]
+        several += any(len(tiers) == 3 for tiers in used)
+    assert several >= 5
+
+
+def _place(case: Case, topology: Topology, near: frozenset[str], far: frozenset[str]) -> Placement:
+    """Put one ideal on the first tier and what another adds to it on the second."""
+    return Placement(
+        tiers=topology.tiers,
+        tier_of={
+            op.name: "device" if op.name in near else "edge" if op.name in far else "server"
+            for op in case.graph
+        },
+    )
 
 
 def test_the_search_says_when_the_guard_stopped_it() -> None:

@@ -150,9 +150,14 @@ def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Pa
     assert seen["placement"] == Path("p.json")
     assert seen["require_split"] is True
     seen = install("profiling", "profile", make_profile())
-    assert run_line("profile m.onnx -o p.json --tier edge --budget 3s --no-cache") == 0
+    assert (
+        run_line("profile m.onnx -o p.json --tier edge --budget 3s --no-cache --memory 64MB") == 0
+    )
+    assert seen["memory"] == "64MB"
     assert seen["arguments"] == (Path("m.onnx"), Path("p.json"))
     assert (seen["tier"], seen["budget"], seen["cache"]) == ("edge", "3s", False)
+    assert run_line("profile m.onnx --trace t.json --optimized o.onnx") == 0
+    assert (seen["trace"], seen["optimized"]) == (Path("t.json"), Path("o.onnx"))
     seen = install("stage_times", "time_stages", make_timings())
     assert run_line("profile --stages d -o t.json --tier server --budget 1s --threads 2") == 0
     assert seen["arguments"] == (Path("d"), Path("t.json"))

@@ -101,3 +101,16 @@ def test_what_the_cut_adds_on_a_tier_belongs_to_its_stage() -> None:
     device, _ = corrected.stages
     assert device.predicted_seconds == pytest.approx(0.013)
     assert corrected.corrected_seconds == pytest.approx(0.013 + 0.001 + 0.005)
+
+
+@pytest.mark.parametrize(("interval", "taken"), [(0.01, 1), (0.2, 0), (None, 1)])
+def test_a_difference_within_the_intervals_does_not_change_the_choice(
+    interval: float | None, taken: int
+) -> None:
+    timings = [
+        replace(_timing("device", tensor, seconds), interval_relative=interval)
+        for tensor, seconds in (("t", 0.013), ("u", 0.012))
+    ]
+    entries = correct_candidates([FIRST, SECOND], timings)
+    assert [entry.is_chosen for entry in entries].index(True) == taken
+    assert entries[0].uncertainty_seconds == pytest.approx(0.013 * (interval or 0.0))

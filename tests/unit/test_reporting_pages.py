@@ -15,13 +15,16 @@ from onnxsplit.reporting.page import Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import describe_plan, word_certificate
 from onnxsplit.reporting.profile_report import describe_profile
+from onnxsplit.reporting.stages_report import describe_timings
 from tests.made_results import (
     FOLDER,
     make_crossing,
     make_manifest,
+    make_measured,
     make_parity,
     make_plan,
     make_profile,
+    make_timings,
 )
 
 
@@ -115,8 +118,9 @@ def test_a_bundle_s_page_tells_the_proof_the_files_and_the_assumptions() -> None
     assert said[0].startswith("Not splitting is faster")
     assert any(text.startswith("Parity: the stages equal the whole model") for text in said)
     assert "Wrote squeezenet.split" in said
-    assert "device.onnx | device | 2 | 220 kB | data_0 | fire3/concat_1" in said
-    assert "split.json |  |  |  |  | " in said
+    assert "device.onnx | device | 2 | 220 kB | 2.5 MB | data_0 | fire3/concat_1" in said
+    assert "server.onnx | server | 4 | 4.7 MB | ? | fire3/concat_1 | softmaxout_1" in said
+    assert "split.json |  |  |  |  |  | " in said
     assert "One dead operator was dropped." in said
     assert "Assumptions" in said
 
@@ -200,3 +204,48 @@ def test_markdown_tables_have_as_many_cells_in_every_row() -> None:
     for table in re.findall(r"(?:^\|.*\|\n?)+", text, flags=re.MULTILINE):
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
         assert len(widths) == 1, table
+
+
+def test_measured_candidates_stand_beside_what_was_predicted() -> None:
+    plan = dataclasses.replace(make_plan(), measured=make_measured())
+    said = list(texts(describe_plan(plan)))
+    assert "Candidates, predicted -> measured" in said
+    assert (
+        "fire3/concat_1 | 36.1 ms -> 40 ms | 4.2 ms -> 4 ms | 170 ms -> 173 ms | -2.1 % | taken"
+        in said
+    )
+    assert "pool5 | 36.1 ms -> 40 ms | 4.2 ms -> ~4 ms | 180 ms -> ~190 ms | -5.3 % | " in said, (
+        "what was not measured is marked"
+    )
+
+
+def test_stage_times_say_what_was_timed_and_where_to_take_them() -> None:
+    said = list(
+        texts(describe_timings(make_timings(), folder=FOLDER, output=Path("pi.stages.json")))
+    )
+    assert "cut at 'fire3/concat_1'" in said[0]
+    assert "the device's stage takes 40 ms and the server's stage takes 4 ms" in said[0]
+    assert "device | 2 | 40 ms | 30 | -" in said
+    assert "server | 4 | 4 ms | 30 | within 1.3 %" in said
+    assert said[-1] == "Give it to `cut` by --stage-times pi.stages.json."
+
+
+def test_a_profile_of_segments_lists_them_and_says_that_the_whole_does_not_fit() -> None:
+    segment = {
+        "operators": 12,
+        "first": "conv0",
+        "last": "relu5",
+        "seconds": 0.02,
+        "weight_bytes": 40_000_000,
+        "resident_bytes": 90_000_000,
+    }
+    profile = dataclasses.replace(
+        make_profile(),
+        extra={"segments": [segment], "memory_limit_bytes": 10**8, "whole_peak_bytes": 3 * 10**8},
+    )
+    said = list(texts(describe_profile(profile, model=Path("m.onnx"), output=None)))
+    assert any("needs 300 MB" in text and "100 MB that there are" in text for text in said)
+    assert any(
+        "12 operators from conv0 to relu5: 20 ms, 40 MB of weights, 90 MB resident" in text
+        for text in said
+    )

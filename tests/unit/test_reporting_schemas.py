@@ -101,6 +101,8 @@ SPOILED: list[tuple[str, Spoil]] = [
     ("profile", lambda d: d.update(evidence="guessed")),
     ("profile", lambda d: d["tensors"]["conv1_out"].update(shape=[-1])),
     ("profile", lambda d: d.pop("tier")),
+    ("profile", lambda d: d.update(memory_limit_bytes=-1)),
+    ("profile", lambda d: d.update(segments=[])),
     ("plan", lambda d: d.update(verdict="maybe")),
     ("plan", lambda d: d["crossings"][0].update(bytes=-1)),
     ("plan", lambda d: d["crossings"][0].pop("from")),

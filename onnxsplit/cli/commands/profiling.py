@@ -24,6 +24,9 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     tier: options.Tier = None,
     budget: options.Budget = options.DEFAULT_BUDGET,
     idle_gap: options.IdleGap = None,
+    memory: options.Memory = None,
+    trace: options.Trace = None,
+    optimized: options.Optimized = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
     provider_option: options.ProviderOptions = None,
@@ -41,9 +44,25 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
     if stages is not None:
-        _refuse_with_stages(model=model, shape=shape, dim=dim, inputs=inputs)
+        _refuse_with_stages(
+            model=model,
+            shape=shape,
+            dim=dim,
+            inputs=inputs,
+            idle_gap=idle_gap,
+            memory=memory,
+            trace=trace,
+            optimized=optimized,
+        )
         _time_stages(
-            terminal, stages, output, tier=tier, budget=budget, threads=threads, provider=provider
+            terminal,
+            stages,
+            output,
+            tier=tier,
+            budget=budget,
+            threads=threads,
+            provider=provider,
+            provider_options=parse_provider_options(provider_option),
         )
         return
     if model is None:
@@ -64,6 +83,9 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             cache=not no_cache,
             budget=budget,
             idle_gap=idle_gap,
+            memory=memory,
+            trace=trace,
+            optimized=optimized,
             progress=progress,
         )
     from onnxsplit.reporting.profile_report import describe_profile  # noqa: PLC0415 - likewise
@@ -86,7 +108,7 @@ def _refuse_with_stages(**others: object) -> None:
     """Refuse what speaks of a model beside a bundle, which says it all."""
     for name, value in others.items():
         if value:
-            flag = "MODEL" if name == "model" else f"--{name}"
+            flag = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"{flag} does not go with --stages: a bundle knows its model and its sizes."
             )
