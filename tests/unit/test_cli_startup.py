@@ -26,3 +26,25 @@ def test_help_and_usage_load_no_heavy_package(line: str) -> None:
     assert loaded == []
     assert code == (2 if "no-such" in line else 0)
     assert ("Usage:" in finished.stdout) == line.endswith("--help")
+
+
+INTERRUPTED_IMPORT = """
+import sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Finder())
+from onnxsplit.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_the_program_loads_ends_it_with_one_line() -> None:
+    finished = subprocess.run(  # noqa: S603 - our own interpreter and script
+        [sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stdout) == (130, "")
+    assert finished.stderr == "error: Interrupted.\n"
