@@ -176,7 +176,7 @@ def test_a_stage_with_many_inputs_names_the_first_few() -> None:
         report, manifest=dataclasses.replace(report.manifest, stages=stages)
     )
     row = find_table(crowded.page(), "Wrote").rows[0]
-    assert row[4] == "past.0, past.1, past.2 and 21 more"
+    assert row[5] == "past.0, past.1, past.2 and 21 more"
 
 
 def test_the_comparison_shortens_long_names_and_the_list_of_crossings_does_not() -> None:
