@@ -124,6 +124,67 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateHome:
+    """A state, and the tier that keeps it from one run to the next.
+
+    Parameters
+    ----------
+    past, present : str
+        The model input, and the model output that becomes it.
+    tier : str
+    size_bytes : int or None
+        What is kept after this run; None if it is not known.
+    """
+
+    past: str
+    present: str
+    tier: str
+    size_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as the plan holds it."""
+        return {
+            "past": self.past,
+            "present": self.present,
+            "tier": self.tier,
+            "bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataHomes:
+    """Where data lives that does not live on the first tier.
+
+    Parameters
+    ----------
+    inputs, outputs : mapping of str to str
+        Model input or output to the tier where it lives, or is wanted.
+    states : tuple of StateHome
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[StateHome, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything lives elsewhere."""
+        return bool(self.inputs or self.outputs or self.states)
+
+    def sum_state_bytes(self, tier: str) -> int | None:
+        """Return the bytes of state that a tier keeps; None if one is not known."""
+        sizes = [state.size_bytes for state in self.states if state.tier == tier]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the homes as the plan holds them."""
+        return {
+            "inputs": dict(self.inputs),
+            "outputs": dict(self.outputs),
+            "states": [state.to_json() for state in self.states],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostPart:
     """One part of the predicted time.
 
@@ -387,6 +448,8 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
+    data : DataHomes
+        Inputs, outputs and states that do not live on the first tier.
     statistics : SolverStatistics
     """
 
@@ -406,6 +469,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     measured: tuple[MeasuredCandidate, ...] = ()
+    data: DataHomes = field(default_factory=DataHomes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -440,6 +504,8 @@ class Plan:
             "notes": list(self.notes),
             "reason": self.reason,
         }
+        if self.data:
+            document["data"] = self.data.to_json()
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         return document

@@ -67,6 +67,79 @@ def parse_dims(texts: Sequence[str] | None) -> Mapping[str, int]:
     }
 
 
+def parse_pairs(texts: Sequence[str] | None, *, flag: str) -> tuple[tuple[str, str], ...]:
+    """Read a name and what it stands for, parted by the first equals sign.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no value.
+
+    Examples
+    --------
+    >>> parse_pairs(["edge=op:Conv*"], flag="--pin")
+    (('edge', 'op:Conv*'),)
+    """
+    pairs = []
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            raise UsageError(
+                f"{flag} {text!r} must be a name, =, and a value, as in {_EXAMPLES[flag]}."
+            )
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def parse_places(texts: Sequence[str] | None, *, flag: str) -> tuple[tuple[str, str], ...]:
+    """Read ``NAME=TIER``, parted by the last equals sign, for names may hold one too.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no tier, or a name comes twice.
+
+    Examples
+    --------
+    >>> parse_places(["prompt=server"], flag="--input-at")
+    (('prompt', 'server'),)
+    """
+    return tuple((name, tier) for _, name, tier in _assignments(texts, flag=flag))
+
+
+def parse_tiers(texts: Sequence[str] | None) -> Mapping[str, str]:
+    """Read ``NAME=PROFILE`` of every ``--tier``, in order.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no value, or a name comes twice.
+
+    Examples
+    --------
+    >>> parse_tiers(["device=pi.json", "cloud=local"])
+    {'device': 'pi.json', 'cloud': 'local'}
+    """
+    tiers: dict[str, str] = {}
+    for name, source in parse_pairs(texts, flag="--tier"):
+        if name in tiers:
+            raise UsageError(f"--tier names {name!r} twice; give each tier once.")
+        tiers[name] = source
+    return tiers
+
+
+def parse_links(texts: Sequence[str] | None, default: str) -> str | tuple[str, ...]:
+    """Return the one link, or several in order.
+
+    Examples
+    --------
+    >>> parse_links(["wifi", "ethernet"], "wifi")
+    ('wifi', 'ethernet')
+    """
+    links = tuple(texts or (default,))
+    return links[0] if len(links) == 1 else links
+
+
 def parse_share(text: str) -> float:
     """Read a share of the whole, as ``5%`` or ``0.05``.
 
@@ -112,7 +185,15 @@ def parse_tensor_names(texts: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-_EXAMPLES = {"--shape": "--shape x=1,3,224,224", "--dim": "--dim batch=1"}
+_EXAMPLES = {
+    "--shape": "--shape x=1,3,224,224",
+    "--dim": "--dim batch=1",
+    "--tier": "--tier edge=local:0.5",
+    "--pin": "--pin edge=op:Conv",
+    "--input-at": "--input-at prompt=server",
+    "--output-at": "--output-at scores=server",
+    "--state": "--state 'past_*=present_*'",
+}
 
 
 def _assignments(texts: Sequence[str] | None, *, flag: str) -> list[tuple[str, str, str]]:

@@ -59,6 +59,8 @@ def note_small_share(solver: Solver, placement: Placement, least_share: float) -
     placement : Placement
     least_share : float
     """
+    if len(placement.tiers) != 2:  # noqa: PLR2004 - shares are of two tiers
+        return ()
     share = measure_server_share(solver.formulation.coarse, placement)
     if not placement.is_proper or is_balanced(share, least_share):
         return ()
@@ -98,7 +100,7 @@ def find_balanced_cut(
     seconds = np.where(window, table.seconds, np.inf)
     place = int(np.argmin(seconds))
     if np.isfinite(seconds[place]):
-        fitting.append(solver.price(place_prefix(solver.graph, place)))
+        fitting.append(solver.price(place_prefix(solver.graph, place, solver.formulation.tiers)))
     return min(fitting, key=lambda priced: priced.rank, default=None)
 
 

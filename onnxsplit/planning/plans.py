@@ -18,6 +18,7 @@ from onnxsplit.planning.constraints import (
     find_banned,
     resolve_pins,
 )
+from onnxsplit.planning.data_homes import locate_data
 from onnxsplit.planning.formulation import formulate
 from onnxsplit.planning.optimum import (
     Solution,
@@ -186,10 +187,15 @@ def open_solver(
         charge(question, coarse, banned=banned),
         coarse,
         question.topology,
-        pins=resolve_pins(graph, constraints) if pins is None else pins,
+        pins=(resolve_pins(graph, constraints, question.topology.tiers) if pins is None else pins),
         banned=banned,
     )
-    return Solver(graph=graph, formulation=formulation, price=partial(price_placement, question))
+    return Solver(
+        graph=graph,
+        formulation=formulation,
+        price=partial(price_placement, question),
+        elsewhere=question.places.elsewhere,
+    )
 
 
 def _tabulate_if_two(solver: Solver) -> CutTable | None:
@@ -246,6 +252,7 @@ def _assemble(
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
+        *question.places.assumptions,
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
@@ -264,6 +271,7 @@ def _assemble(
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,
+        data=locate_data(question, priced.placement),
     )
     check_plan(plan, question)
     return plan

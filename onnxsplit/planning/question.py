@@ -59,11 +59,29 @@ class DataPlaces:
         Model inputs that live, and model outputs that are wanted, on the last tier.
     states : tuple of State
         Never travel: they stay on the tier where their operators run.
+    assumptions : tuple of str
+        Sentences: what was guessed of them.
     """
 
     inputs_at_last: frozenset[str] = frozenset()
     outputs_at_last: frozenset[str] = frozenset()
     states: tuple[State, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def pasts(self) -> frozenset[str]:
+        """Model inputs that are the last run's outputs."""
+        return frozenset(state.past for state in self.states)
+
+    @property
+    def presents(self) -> frozenset[str]:
+        """Model outputs that become the next run's inputs."""
+        return frozenset(state.present for state in self.states)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Model inputs that do not start, and outputs that do not end, on the first tier."""
+        return self.inputs_at_last | self.outputs_at_last | self.pasts | self.presents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.placement import Plan
+from onnxsplit.planning.data_homes import find_givers, list_resting
 from onnxsplit.planning.memory import measure_memory
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
@@ -184,6 +185,7 @@ class _Description:
             stages=tuple(
                 replace(
                     entry,
+                    state_bytes=self.plan.data.sum_state_bytes(entry.tier),
                     threads=profiles[entry.tier].environment.get("threads"),
                     peak_bytes=None if (need := memory[entry.tier]) is None else need.peak_bytes,
                 )
@@ -251,20 +253,27 @@ def _make_plan(
             require_split=not allow_whole,
             min_share=min_share,
         )
-    placement = place_cut(inquiry.question.graph, cut_at)
+    placement = place_cut(inquiry.question.graph, cut_at, inquiry.question.topology.tiers)
     if not placement.is_proper:
         raise InfeasiblePlacementError(
-            f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
-            " of it. Name a tensor further up."
+            f"--cut-at {','.join(cut_at)} leaves nothing to the {placement.tiers[-1]}: every"
+            " operator is upstream of it. Name a tensor further up."
         )
     return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
 
 
 def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:
     """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
-    names = [crossing.tensor for crossing in plan.crossings]
+    names = list(dict.fromkeys(crossing.tensor for crossing in plan.crossings))
     boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
-    return carve_stages(prepared.model, prepared.graph, plan.placement, boundary)
+    return carve_stages(
+        prepared.model,
+        prepared.graph,
+        plan.placement,
+        boundary,
+        resting=list_resting(plan.data),
+        gives=find_givers(plan.data, plan.placement),
+    )
 
 
 def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:
