@@ -141,8 +141,8 @@ class Builder:
         present = self.apply("Concat", f"{name}/extend", [past, x], {"axis": 2})
         present.name = past.name.replace("past_key_values", "present")
         present.dtype = np.float32
-        length = self.settings.past_length
-        total = length + self.settings.sequence_length if _are_numbers(self.settings) else "total"
+        before, new = self.settings.past_length, self.settings.sequence_length
+        total = before + new if isinstance(before, int) and isinstance(new, int) else "total"
         present.shape = [self.settings.batch, heads, total, width]
         self.presents.append(present)
         return present
@@ -351,11 +351,6 @@ class Builder:
         model.ir_version = IR_VERSION
         model.producer_name = "onnxsplit samples"
         return model
-
-
-def _are_numbers(settings: Settings) -> bool:
-    """Tell whether the sizes of a cache are known."""
-    return isinstance(settings.past_length, int) and isinstance(settings.sequence_length, int)
 
 
 def _slide(name: str, span: int, stride: int, *, ceil: bool = False) -> int:

@@ -21,6 +21,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "cut": ["cut", *planned, "-o", "bundle"],
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
+        "chain": ["cut", workshop.model, *workshop.chain_options(), "-o", "chain"],
         "plan": ["plan", *planned, "--timings"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
@@ -29,7 +30,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     }
 
 
-NAMES = ["cut", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
+NAMES = ["cut", "chain", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
 
 
 @pytest.mark.parametrize("name", NAMES)
