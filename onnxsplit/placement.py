@@ -244,6 +244,43 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixShare:
+    """What a plan for a mix of shapes costs at one of them.
+
+    Parameters
+    ----------
+    dims : mapping of str to int
+        Symbolic dims that tell the shape from the others.
+    weight : float
+    prediction : Prediction
+        Of one run at this shape.
+    crossing_bytes, download_bytes : int
+        What travels in one run; a value counts for every link that it crosses.
+    """
+
+    dims: Mapping[str, int]
+    weight: float
+    prediction: Prediction
+    crossing_bytes: int
+    download_bytes: int
+
+    @property
+    def label(self) -> str:
+        """The dims as they are typed."""
+        return ",".join(f"{name}={size}" for name, size in self.dims.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the share as the plan holds it."""
+        return {
+            "dims": dict(self.dims),
+            "weight": self.weight,
+            "predicted": self.prediction.to_json(),
+            "crossing_bytes": self.crossing_bytes,
+            "download_bytes": self.download_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """Proof that a plan is optimal: a flow as large as the cut.
 
@@ -450,6 +487,9 @@ class Plan:
         The best candidates by prediction, where their stages were timed; one of them is chosen.
     data : DataHomes
         Inputs, outputs and states that do not live on the first tier.
+    mix : tuple of MixShare
+        The shapes that the plan is for, if several; all predicted times are their weighted sums,
+        and crossings and downloads are those of the first.
     statistics : SolverStatistics
     """
 
@@ -470,6 +510,7 @@ class Plan:
     reason: str = ""
     measured: tuple[MeasuredCandidate, ...] = ()
     data: DataHomes = field(default_factory=DataHomes)
+    mix: tuple[MixShare, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -506,6 +547,8 @@ class Plan:
         }
         if self.data:
             document["data"] = self.data.to_json()
+        if self.mix:
+            document["mix"] = [share.to_json() for share in self.mix]
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         return document

@@ -128,6 +128,44 @@ def parse_tiers(texts: Sequence[str] | None) -> Mapping[str, str]:
     return tiers
 
 
+def parse_mix(texts: Sequence[str] | None) -> tuple[tuple[Mapping[str, int], float], ...]:
+    """Read ``DIM=N,DIM=N:WEIGHT`` of every ``--mix``.
+
+    Raises
+    ------
+    UsageError
+        A dim has no size, or the weight is no positive number.
+
+    Examples
+    --------
+    >>> parse_mix(["batch=1,seq=128:1", "batch=1,seq=1:64"])
+    (({'batch': 1, 'seq': 128}, 1.0), ({'batch': 1, 'seq': 1}, 64.0))
+    """
+    mix = []
+    for text in texts or ():
+        dims, colon, number = text.rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = 0.0
+        if not (colon and 0 < weight < float("inf")):
+            raise UsageError(
+                f"--mix {text!r} must end in a colon and a positive number, as in"
+                f" {_EXAMPLES['--mix']}."
+            )
+        parts = dims.split(",")
+        mix.append(
+            (
+                {
+                    name: _size(size, flag="--mix", text=text)
+                    for _, name, size in _assignments(parts, flag="--mix")
+                },
+                weight,
+            )
+        )
+    return tuple(mix)
+
+
 def parse_links(texts: Sequence[str] | None, default: str) -> str | tuple[str, ...]:
     """Return the one link, or several in order.
 
@@ -188,6 +226,7 @@ def parse_tensor_names(texts: Sequence[str] | None) -> tuple[str, ...]:
 _EXAMPLES = {
     "--shape": "--shape x=1,3,224,224",
     "--dim": "--dim batch=1",
+    "--mix": "--mix batch=1,seq=128:1",
     "--tier": "--tier edge=local:0.5",
     "--pin": "--pin edge=op:Conv",
     "--input-at": "--input-at prompt=server",

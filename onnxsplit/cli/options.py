@@ -118,6 +118,15 @@ Dims = Annotated[
     list[str] | None,
     typer.Option("--dim", metavar="NAME=N", help="Size of a symbolic dim, as batch=1; repeatable."),
 ]
+Mix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mix",
+        metavar="DIMS:WEIGHT",
+        help="One of several shapes to plan for, and how much it counts, as seq=128:1; repeatable."
+        " Profile files are then one for each, separated by commas.",
+    ),
+]
 Inputs = Annotated[
     Path | None,
     typer.Option("--inputs", metavar="FILE.npz", help="Real inputs, one array for each by name."),

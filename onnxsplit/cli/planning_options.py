@@ -8,6 +8,7 @@ from onnxsplit.cli import options
 from onnxsplit.cli.arguments import (
     parse_dims,
     parse_links,
+    parse_mix,
     parse_pairs,
     parse_places,
     parse_shapes,
@@ -39,6 +40,7 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     server_scale: options.ServerScale = None,
     shape: options.Shapes = None,
     dim: options.Dims = None,
+    mix: options.Mix = None,
     inputs: options.Inputs = None,
     objective: options.Objective = ObjectiveName.LATENCY,
     pin_device: options.PinDevice = None,
@@ -72,6 +74,7 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "server_scale": server_scale,
         "shapes": parse_shapes(shape),
         "dims": parse_dims(dim),
+        "mix": parse_mix(mix),
         "inputs": inputs,
         "pin_device": pin_device or (),
         "pin_server": pin_server or (),

@@ -1,6 +1,7 @@
 """Where the data that does not live on the first tier lives, for a given placement."""
 
 from onnxsplit.placement import DataHomes, Placement, StateHome
+from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.question import Question, State
 
 
@@ -27,9 +28,7 @@ def locate_data(question: Question, placement: Placement) -> DataHomes:
                 past=state.past,
                 present=state.present,
                 tier=_find_keeper(question, placement, state),
-                size_bytes=graph.tensors[state.present].size_bytes
-                if state.present in graph.tensors
-                else None,
+                size_bytes=_measure_state(question, state),
             )
             for state in places.states
         ),
@@ -50,6 +49,13 @@ def find_givers(homes: DataHomes, placement: Placement) -> dict[str, str]:
     used = set(placement.tier_of.values())
     wanted = {name: tier for name, tier in homes.outputs.items() if tier in used}
     return wanted | {state.present: state.tier for state in homes.states if state.tier in used}
+
+
+def _measure_state(question: Question, state: State) -> int | None:
+    """Return the most bytes that a state has at any shape; None if it is not known."""
+    specs = [graph.tensors.get(state.present) for graph in list_graphs(question)]
+    sizes = [spec.size_bytes if spec else None for spec in specs]
+    return None if None in sizes else max(size for size in sizes if size is not None)
 
 
 def _find_keeper(question: Question, placement: Placement, state: State) -> str:

@@ -20,6 +20,8 @@ from onnxsplit.planning.constraints import (
 )
 from onnxsplit.planning.data_homes import locate_data
 from onnxsplit.planning.formulation import formulate
+from onnxsplit.planning.mixes import list_graphs
+from onnxsplit.planning.mixture import tell_mix
 from onnxsplit.planning.optimum import (
     Solution,
     Solver,
@@ -141,8 +143,7 @@ def make_plan_for(
     optimum = find_optimum(solver)
     priced = price_placement(question, placement)
     check_placement(placement, priced.crossings, solver.formulation.pins, constraints)
-    fine = {tier: _divide_groups(profile) for tier, profile in question.profiles.items()}
-    fixed = open_solver(replace(question, profiles=fine), Constraints(), pins=placement.tier_of)
+    fixed = open_solver(_divide_all(question), Constraints(), pins=placement.tier_of)
     proof = fixed.solve()
     chosen = Solution(
         priced=priced, certificate=replace(proof.certificate, restriction="the given placement")
@@ -182,7 +183,7 @@ def open_solver(
     """
     graph = question.graph
     coarse = coarsen(graph, question.profiles, question.together)
-    banned = find_banned(graph, constraints)
+    banned = frozenset().union(*(find_banned(g, constraints) for g in list_graphs(question)))
     formulation = formulate(
         charge(question, coarse, banned=banned),
         coarse,
@@ -215,6 +216,21 @@ def _find_split(solver: Solver, optimum: Solution, *, required: bool) -> Solutio
         if required:
             raise
         return None
+
+
+def _divide_all(question: Question) -> Question:
+    """Return the question with every kernel divided, at every shape."""
+    return replace(
+        question,
+        profiles={tier: _divide_groups(p) for tier, p in question.profiles.items()},
+        variants=tuple(
+            replace(
+                variant,
+                profiles={tier: _divide_groups(p) for tier, p in variant.profiles.items()},
+            )
+            for variant in question.variants
+        ),
+    )
 
 
 def _divide_groups(profile: Profile) -> Profile:
@@ -272,6 +288,7 @@ def _assemble(
         notes=(*notes, *priced.notes),
         reason=reason,
         data=locate_data(question, priced.placement),
+        mix=tell_mix(question, priced.placement),
     )
     check_plan(plan, question)
     return plan

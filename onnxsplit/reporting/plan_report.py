@@ -12,6 +12,7 @@ from onnxsplit.placement import (
     Plan,
 )
 from onnxsplit.reporting.data_report import data_blocks
+from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -29,6 +30,7 @@ def describe_plan(plan: Plan) -> Page:
     return (
         *headline(plan),
         *cost_blocks(plan),
+        *mix_blocks(plan.mix, plan.predicted.total_seconds),
         *data_blocks(plan.data),
         Sentence(text=word_certificate(plan.certificate), tone="quiet"),
         Sentence(text=word_statistics(plan), tone="quiet"),

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import InfeasiblePlacementError, ParityError
 from onnxsplit.evidence import ParityResult
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import write_bundle
 from onnxsplit.model.carving import carve_stages
@@ -24,7 +25,8 @@ from onnxsplit.parity.verification import (
 )
 from onnxsplit.placement import Plan
 from onnxsplit.planning.data_homes import find_givers, list_resting
-from onnxsplit.planning.memory import measure_memory
+from onnxsplit.planning.memory import measure_peaks
+from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
@@ -129,6 +131,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     progress.report("carving")
     description = _Description(
         grounds=grounds,
+        graphs=list_graphs(inquiry.question),
         plan=plan,
         carving=_carve(grounds.prepared, plan, engine),
         engine=engine if verify else None,
@@ -154,6 +157,8 @@ class _Description:
     Parameters
     ----------
     grounds : Grounds
+    graphs : list of OperatorGraph
+        At every shape that is planned for.
     plan : Plan
     carving : Carving
     engine : EngineOptions or None
@@ -162,6 +167,7 @@ class _Description:
     """
 
     grounds: Grounds
+    graphs: list[OperatorGraph]
     plan: Plan
     carving: Carving
     engine: EngineOptions | None
@@ -179,7 +185,7 @@ class _Description:
         if self.engine is not None:
             self.parity = self._verify(self.engine, folder, entries)
         profiles = self.grounds.profiles
-        memory = measure_memory(self.grounds.prepared.graph, self.plan.placement)
+        peaks = measure_peaks(self.graphs, self.plan.placement)
         return Manifest(
             model=describe_model(self.grounds.prepared),
             stages=tuple(
@@ -187,7 +193,7 @@ class _Description:
                     entry,
                     state_bytes=self.plan.data.sum_state_bytes(entry.tier),
                     threads=profiles[entry.tier].environment.get("threads"),
-                    peak_bytes=None if (need := memory[entry.tier]) is None else need.peak_bytes,
+                    peak_bytes=peaks[entry.tier],
                 )
                 for entry in entries
             ),

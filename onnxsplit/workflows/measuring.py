@@ -100,6 +100,9 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
         A stage can't be run.
     """
     grounds, question, constraints = inquiry.grounds, inquiry.question, inquiry.constraints
+    if question.variants:
+        _refuse_mix(loop)
+        return plan
     count = _settle_count(loop, grounds)
     if count == 0:
         return plan
@@ -137,6 +140,13 @@ def _find_candidates(
         f" {len(candidates)} of {count} found."
     )
     return candidates, [note]
+
+
+def _refuse_mix(loop: LoopOptions) -> None:
+    """Refuse to time stages for a mix: the times would be those of one shape."""
+    if loop.count or loop.timings:
+        flag = "--stage-times" if loop.timings else f"--measure {loop.count}"
+        raise UsageError(f"{flag} is of one shape, and --mix is of several; drop one of the two.")
 
 
 def _settle_count(loop: LoopOptions, grounds: Grounds) -> int:

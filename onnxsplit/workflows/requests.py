@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.mixes import pose_mix
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.chains import Links, Tiers, list_links
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.data_places import AUTO, DataOptions, read_places
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.mixing import Mix, check_mix, choose_sources, join_grounds
 from onnxsplit.workflows.preparation import InputOptions, InputSource
 from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSource
 
@@ -36,6 +38,7 @@ class PlanWishes(TypedDict, total=False):
     server_scale: TablePath | None
     shapes: Mapping[str, Sequence[int]] | None
     dims: Mapping[str, int] | None
+    mix: Mix
     inputs: InputSource | None
     objective: Objective
     pin_device: Sequence[str]
@@ -70,6 +73,10 @@ class PlanRequest:
     shapes, dims, inputs : mapping, mapping, path or mapping, optional
         Fix the inputs' sizes; given inputs serve for measuring and verifying as well. Profiles fix
         what these leave open.
+    mix : sequence of (mapping of str to int, float)
+        Symbolic dims and weight of each of several shapes that one placement is to serve; what is
+        minimised is their weighted sum. Profile files are then one for each shape, separated by
+        commas.
     objective : Objective
         What is minimised.
     pin_device, pin_server : sequence of str
@@ -96,6 +103,7 @@ class PlanRequest:
     server_scale: TablePath | None = None
     shapes: Mapping[str, Sequence[int]] | None = None
     dims: Mapping[str, int] | None = None
+    mix: Mix = ()
     inputs: InputSource | None = None
     objective: Objective = field(default_factory=InferenceLatency)
     pin_device: Sequence[str] = ()
@@ -201,19 +209,50 @@ def open_inquiry(
     OnnxSplitError
         The model, a profile or the link can't be used, a dim has no size, or an option is wrong.
     """
-    grounds = lay_grounds(
-        model,
-        request.surroundings,
-        request.size_inputs(batches=batches),
-        request.measuring,
-        progress,
-        run=run,
+    if not request.mix:
+        grounds = _lay(model, request, progress, run=run, batches=batches)
+        return Inquiry(request=request, grounds=grounds, question=_pose(request, grounds))
+    check_mix(
+        request.mix,
+        has_inputs=request.inputs is not None,
+        has_costs=request.costs is not None,
     )
-    question = pose_question(
+    several = [
+        _lay(model, request, progress, run=run, batches=batches, shape=place)
+        for place in range(len(request.mix))
+    ]
+    question = pose_mix(
+        [
+            (dims, weight, _pose(request, grounds))
+            for (dims, weight), grounds in zip(request.mix, several, strict=True)
+        ]
+    )
+    return Inquiry(request=request, grounds=join_grounds(several), question=question)
+
+
+def _lay(
+    model: ModelSource,
+    request: PlanRequest,
+    progress: Progress,
+    *,
+    run: bool,
+    batches: int,
+    shape: int | None = None,
+) -> Grounds:
+    """Lay the grounds at the one shape, or at one of a mix."""
+    surroundings, sizes = request.surroundings, request.size_inputs(batches=batches)
+    if shape is not None:
+        surroundings = choose_sources(surroundings, shape, len(request.mix))
+        sizes = replace(sizes, dims={**sizes.dims, **request.mix[shape][0]})
+    return lay_grounds(model, surroundings, sizes, request.measuring, progress, run=run)
+
+
+def _pose(request: PlanRequest, grounds: Grounds) -> Question:
+    """Put the question at one shape."""
+    return pose_question(
         grounds.prepared.graph,
         grounds.profiles,
         grounds.topology,
         objective=request.objective,
         places=read_places(request.data, grounds.prepared.graph, grounds.topology.tiers),
     )
-    return Inquiry(request=request, grounds=grounds, question=question)

@@ -86,6 +86,7 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "server_scale": None,
         "shapes": {},
         "dims": {},
+        "mix": (),
         "inputs": None,
         "pin_device": (),
         "pin_server": (),
@@ -114,6 +115,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --downlink 2Mbit/s --rtt 9ms --shape x=1,3 --shape y=2 --dim batch=4 --inputs f.npz"
         " --pin-device a* --pin-server op:Gemm --pin-server z --cut-at t1,t2 --cut-at t3"
         " --pin server=q --input-at prompt=server --output-at a=b=server --state past_*=present_*"
+        " --mix seq=128:1 --mix seq=1,past=128:64"
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
@@ -134,6 +136,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "server_scale": Path("s.json"),
         "shapes": {"x": (1, 3), "y": (2,)},
         "dims": {"batch": 4},
+        "mix": (({"seq": 128}, 1.0), ({"seq": 1, "past": 128}, 64.0)),
         "inputs": Path("f.npz"),
         "pin_device": ["a*"],
         "pin_server": ["op:Gemm", "z"],
