@@ -62,7 +62,7 @@ def parse_dims(texts: Sequence[str] | None) -> Mapping[str, int]:
     {'batch': 1}
     """
     return {
-        name: _size(size, flag="--dim", text=text)
+        name: _size(size, flag="--dim", text=text, least=0)
         for text, name, size in _assignments(texts, flag="--dim")
     }
 
@@ -157,7 +157,7 @@ def parse_mix(texts: Sequence[str] | None) -> tuple[tuple[Mapping[str, int], flo
         mix.append(
             (
                 {
-                    name: _size(size, flag="--mix", text=text)
+                    name: _size(size, flag="--mix", text=text, least=0)
                     for _, name, size in _assignments(parts, flag="--mix")
                 },
                 weight,
@@ -252,15 +252,15 @@ def _assignments(texts: Sequence[str] | None, *, flag: str) -> list[tuple[str, s
     return split
 
 
-def _size(dim: str, *, flag: str, text: str) -> int:
-    """Read one positive size."""
+def _size(dim: str, *, flag: str, text: str, least: int = 1) -> int:
+    """Read one size; a symbolic dim may be 0, as the length of an empty cache is."""
     try:
         size = int(dim)
     except ValueError:
-        size = 0
-    if size < 1:
+        size = least - 1
+    if size < least:
         raise UsageError(
-            f"{flag} {text!r}: {dim.strip()!r} is no positive whole number;"
+            f"{flag} {text!r}: {dim.strip()!r} is no {'positive ' if least else ''}whole number;"
             f" write sizes as in {_EXAMPLES[flag]}."
         )
     return size

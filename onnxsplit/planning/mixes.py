@@ -18,7 +18,7 @@ from onnxsplit.placement import CostPart, Prediction
 from onnxsplit.planning.coarsening import Cell, CoarseGraph
 from onnxsplit.planning.question import Question, Variant
 from onnxsplit.profiles import OperatorGroup, Profile
-from onnxsplit.tiers import Evidence, Topology
+from onnxsplit.tiers import Evidence
 
 _WEAKEST: tuple[Evidence, ...] = ("assumed", "scaled", "measured")
 
@@ -91,31 +91,25 @@ def time_cells(coarse: CoarseGraph, profiles: Mapping[str, Profile]) -> CoarseGr
     return replace(coarse, cells=cells)
 
 
-def mix_predictions(weighted: Sequence[tuple[float, Prediction]], topology: Topology) -> Prediction:
+def mix_predictions(weighted: Sequence[tuple[float, Prediction]]) -> Prediction:
     """Add up predictions, part by part; the evidence of a part is its weakest.
 
     Parameters
     ----------
     weighted : sequence of (float, Prediction)
-    topology : Topology
-        Tells the order of the parts.
     """
     gathered: dict[tuple[str, str], list[CostPart]] = {}
     for weight, prediction in weighted:
         for part in prediction.parts:
             entry = replace(part, seconds=weight * part.seconds)
             gathered.setdefault((part.kind, part.where), []).append(entry)
-    tiers = (*topology.tiers, *(f"{near}->{far}" for near, far, _ in topology.hops))
-    order = sorted(
-        gathered.values(), key=lambda parts: (tiers.index(parts[0].where), parts[0].kind)
-    )
     parts = tuple(
         replace(
             same[0],
             seconds=math.fsum(part.seconds for part in same),
             evidence=_weaken(part.evidence for part in same),
         )
-        for same in order
+        for same in gathered.values()
     )
     joules = [
         weight * entry.total_joules for weight, entry in weighted if entry.total_joules is not None

@@ -88,7 +88,7 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
     Of a mix it gives the weighted sum; crossings and downloads are those of the first shape.
     """
     if question.variants:
-        return _mix(question, price_variants(question, placement))
+        return _mix(price_variants(question, placement))
     travel = find_travel(question, placement)
     match question.objective:
         case TrainingDelay():
@@ -145,14 +145,10 @@ def price_variants(
     )
 
 
-def _mix(
-    question: Question, weighted: tuple[tuple[float, PricedPlacement], ...]
-) -> PricedPlacement:
+def _mix(weighted: tuple[tuple[float, PricedPlacement], ...]) -> PricedPlacement:
     """Add up the prices of a mix."""
     _, first = weighted[0]
-    prediction = mix_predictions(
-        [(weight, priced.prediction) for weight, priced in weighted], question.topology
-    )
+    prediction = mix_predictions([(weight, priced.prediction) for weight, priced in weighted])
     return replace(
         first,
         prediction=prediction,

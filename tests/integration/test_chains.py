@@ -1,6 +1,7 @@
 """Three tiers, data at both ends and a decoder's cache, through the public calls."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import onnxsplit as osp
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.profiles import OperatorGroup, Profile
+from onnxsplit.profiling.storage import write_profile
 from samples.networks import build, build_reduced
 
 TIERS = ("phone", "edge", "cloud")
@@ -188,3 +190,49 @@ def test_an_early_output_that_is_wanted_at_the_server_is_handed_on(tmp_path: Pat
         assert early in {spec.name for spec in stage.outputs}
     assert bundle.parity is not None
     assert bundle.parity.bit_equal
+
+
+def write_shapes(
+    model: onnx.ModelProto, shapes: Sequence[dict[str, int]], folder: Path
+) -> dict[str, str]:
+    """Write a profile for each tier and shape; more tokens take longer."""
+    files: dict[str, list[str]] = {tier: [] for tier in TIERS}
+    for place, dims in enumerate(shapes):
+        for tier, profile in make_profiles(model, **dims).items():
+            groups = tuple(
+                replace(group, seconds=group.seconds * dims["sequence"]) for group in profile.groups
+            )
+            path = folder / f"{tier}{place}.json"
+            write_profile(replace(profile, groups=groups), path)
+            files[tier].append(str(path))
+    return {tier: ",".join(paths) for tier, paths in files.items()}
+
+
+def test_one_cut_serves_a_prompt_and_its_tokens(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"width": 1 / 6, "depth": 1 / 4}
+    free: dict[str, Any] = {"batch": "batch", "sequence_length": "sequence", **sizes}
+    model = build("gpt2", past_length="past", **free)
+    shapes = [
+        {"batch": 1, "sequence": 12, "past": 0},
+        {"batch": 1, "sequence": 1, "past": 12},
+    ]
+    bundle = osp.cut(
+        model,
+        tmp_path / "out",
+        tiers=write_shapes(model, shapes, tmp_path),
+        link=LINKS,
+        mix=[(shapes[0], 1.0), (shapes[1], 20.0)],
+        batches=1,
+    )
+    plan = bundle.plan
+    assert [(share.dims, share.weight) for share in plan.mix] == [
+        (shapes[0], 1.0),
+        (shapes[1], 20.0),
+    ]
+    one, many = (share.prediction.total_seconds for share in plan.mix)
+    assert plan.predicted.total_seconds == pytest.approx(one + 20 * many)
+    assert bundle.parity is not None
+    assert bundle.parity.batches == 2, "the stages are held against the whole at both shapes"
+    assert bundle.parity.bit_equal
+    pasts = sorted(state.past for state in plan.data.states)
+    check_decoding(build("gpt2", **free), open_stages(bundle), pasts)
