@@ -469,7 +469,7 @@ class Plan:
     placement : Placement
         What this plan does, which differs from the verdict when a split was asked for.
     crossings : tuple of Crossing
-        Tensors that travel away from the device.
+        Tensors that travel away from the device, and inputs at its other end that come towards it.
     downloads : tuple of Crossing
         Model outputs that travel back to the device.
     predicted : Prediction

@@ -8,7 +8,7 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.balance import find_balanced_cut, is_balanced
+from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
 from onnxsplit.planning.charging import charge
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import (
@@ -88,8 +88,11 @@ def make_plan(
         share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
         if not is_balanced(share, min_share):
             balanced = find_balanced_cut(solver, table, min_share)
-            notes.append(explain_small_share(share, min_share))
+            server = question.topology.tiers[-1]
+            notes.append(explain_small_share(share, min_share, server))
             notes.append(explain_next_cut(graph, balanced, min_share))
+    if table is None:
+        notes.extend(note_small_share(solver, chosen.priced.placement, min_share))
     if chosen.priced.placement.is_proper and not optimum.priced.placement.is_proper:
         notes.append(explain_fewer_tiers(chosen.priced, optimum.priced))
     return _assemble(

@@ -60,8 +60,10 @@ def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
     split_link, split_work = _divide(split.prediction)
     whole_link, whole_work = _divide(whole.prediction)
     if tier == device:
+        tiers = whole.placement.tiers
+        others = f"the {tiers[-1]} saves" if len(tiers) == 2 else "the others save"  # noqa: PLR2004 - a pair
         reason = (
-            f"the server saves {format_duration(max(0.0, whole_work - split_work))} of computing,"
+            f"{others} {format_duration(max(0.0, whole_work - split_work))} of computing,"
             f" and the link costs {format_duration(split_link)}"
         )
     else:
@@ -102,11 +104,27 @@ def explain_split(split: PricedPlacement, wholes: Mapping[str, PricedPlacement])
     return f"The cut lies here because {', and '.join(reasons)}."
 
 
-def explain_small_share(server_share: float, least_share: float) -> str:
+def explain_small_share(server_share: float, least_share: float, server: str) -> str:
     """Say that a split moves little."""
-    where = "to the server" if server_share < least_share else "off the server"
+    where = f"to the {server}" if server_share < least_share else f"off the {server}"
     moved = server_share if server_share < least_share else 1 - server_share
     return f"This split moves only {format_share(moved)} of the work {where}."
+
+
+def explain_idle_tiers(shares: Mapping[str, float], least_share: float) -> tuple[str, ...]:
+    """Say which tiers of a longer chain run little; nothing if all run enough.
+
+    Parameters
+    ----------
+    shares : mapping of str to float
+        Tier to its share of the work.
+    least_share : float
+    """
+    return tuple(
+        f"The {tier} runs only {format_share(share)} of the work; --pin {tier}=GLOB gives it more."
+        for tier, share in shares.items()
+        if share < least_share
+    )
 
 
 def explain_next_cut(

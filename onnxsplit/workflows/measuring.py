@@ -1,11 +1,11 @@
 """The closed loop of ``cut``: time the best candidates' stages, and take the fastest."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onnxsplit.engines.ort import describe_environment
-from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import ProfileMismatchError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec
@@ -207,7 +207,7 @@ def _time_candidates(
     """Time the candidates' stages here, or take them from the cache."""
     grounds, measuring = inquiry.grounds, inquiry.request.measuring
     cache = ProfileCache.locate() if measuring.cache else None
-    keys = [_derive_key(priced, grounds.prepared, measuring.engine) for priced in candidates]
+    keys = [_derive_key(priced, inquiry) for priced in candidates]
     known: dict[str, tuple[StageTiming, ...]] = {}
     for key in keys:
         kept = cache.load_timings(key) if cache is not None and key else None
@@ -244,14 +244,15 @@ def _scale(timing: StageTiming, speed: float) -> StageTiming:
     return replace(timing, seconds=timing.seconds / speed, evidence="scaled")
 
 
-def _derive_key(
-    priced: PricedPlacement, prepared: PreparedModel, engine: EngineOptions
-) -> str | None:
+def _derive_key(priced: PricedPlacement, inquiry: Inquiry) -> str | None:
     """Return the key of a candidate's stage times; None for a model without a hash."""
+    prepared, engine = inquiry.grounds.prepared, inquiry.request.engine
+    homes = locate_data(inquiry.question, priced.placement)
     sha256 = prepared.graph.identity.sha256
     if sha256 is None:
         return None
     tiers = "\n".join(f"{name}\t{tier}" for name, tier in priced.placement.tier_of.items())
+    tiers += json.dumps(homes.to_json()) if homes else ""  # they are ports of other stages
     return derive_key(
         method=f"{_METHOD}:{hashlib.sha256(tiers.encode()).hexdigest()}",
         model_sha256=sha256,

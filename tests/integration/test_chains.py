@@ -15,6 +15,7 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.profiling.storage import write_profile
 from samples.networks import build, build_reduced
+from tests.contract.workshop import fit
 
 TIERS = ("phone", "edge", "cloud")
 LINKS = ("wifi", "ethernet")
@@ -123,6 +124,7 @@ def test_a_decoder_keeps_its_cache_where_its_layers_run(name: str, tmp_path: Pat
         assert pasts == {f"past_key_values.{place}.{part}" for part in ("key", "value")}
         kept = [state for state in states.values() if state.tier == stage.tier]
         assert stage.state_bytes == sum(state.size_bytes or 0 for state in kept) > 0
+    fit(bundle.manifest.to_json())
     assert any("taken to be the next run's inputs" in said for said in bundle.plan.assumptions)
     check_decoding(build(name, **free), open_stages(bundle), sorted(states))
 
@@ -232,6 +234,7 @@ def test_one_cut_serves_a_prompt_and_its_tokens(tmp_path: Path) -> None:
     one, many = (share.prediction.total_seconds for share in plan.mix)
     assert plan.predicted.total_seconds == pytest.approx(one + 20 * many)
     assert bundle.parity is not None
+    fit(bundle.manifest.to_json())
     assert bundle.parity.batches == 2, "the stages are held against the whole at both shapes"
     assert bundle.parity.bit_equal
     pasts = sorted(state.past for state in plan.data.states)
