@@ -66,6 +66,8 @@ class StageEntry:
         Recommended intra-op threads: those of the profile that the plan rests on.
     peak_bytes : int or None
         Peak memory, where it is known.
+    state_bytes : int or None
+        What the stage's tier keeps from one run to the next, where it is known.
     """
 
     tier: str
@@ -78,6 +80,7 @@ class StageEntry:
     data_files: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     peak_bytes: int | None = None
+    state_bytes: int | None = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the stage as the manifest holds it."""
@@ -92,6 +95,7 @@ class StageEntry:
             "weight_bytes": self.weight_bytes,
             "threads": self.threads,
             "peak_bytes": self.peak_bytes,
+            **({} if self.state_bytes == 0 else {"state_bytes": self.state_bytes}),
         }
 
     @classmethod
@@ -108,6 +112,7 @@ class StageEntry:
             weight_bytes=document["weight_bytes"],
             threads=document.get("threads"),
             peak_bytes=document.get("peak_bytes"),
+            state_bytes=document.get("state_bytes", 0),
         )
 
 

@@ -124,6 +124,67 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateHome:
+    """A state, and the tier that keeps it from one run to the next.
+
+    Parameters
+    ----------
+    past, present : str
+        The model input, and the model output that becomes it.
+    tier : str
+    size_bytes : int or None
+        What is kept after this run; None if it is not known.
+    """
+
+    past: str
+    present: str
+    tier: str
+    size_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as the plan holds it."""
+        return {
+            "past": self.past,
+            "present": self.present,
+            "tier": self.tier,
+            "bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataHomes:
+    """Where data lives that does not live on the first tier.
+
+    Parameters
+    ----------
+    inputs, outputs : mapping of str to str
+        Model input or output to the tier where it lives, or is wanted.
+    states : tuple of StateHome
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[StateHome, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything lives elsewhere."""
+        return bool(self.inputs or self.outputs or self.states)
+
+    def sum_state_bytes(self, tier: str) -> int | None:
+        """Return the bytes of state that a tier keeps; None if one is not known."""
+        sizes = [state.size_bytes for state in self.states if state.tier == tier]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the homes as the plan holds them."""
+        return {
+            "inputs": dict(self.inputs),
+            "outputs": dict(self.outputs),
+            "states": [state.to_json() for state in self.states],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostPart:
     """One part of the predicted time.
 
@@ -179,6 +240,43 @@ class Prediction:
             "total_seconds": self.total_seconds,
             **energy,
             "parts": [part.to_json() for part in self.parts],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixShare:
+    """What a plan for a mix of shapes costs at one of them.
+
+    Parameters
+    ----------
+    dims : mapping of str to int
+        Symbolic dims that tell the shape from the others.
+    weight : float
+    prediction : Prediction
+        Of one run at this shape.
+    crossing_bytes, download_bytes : int
+        What travels in one run; a value counts for every link that it crosses.
+    """
+
+    dims: Mapping[str, int]
+    weight: float
+    prediction: Prediction
+    crossing_bytes: int
+    download_bytes: int
+
+    @property
+    def label(self) -> str:
+        """The dims as they are typed."""
+        return ",".join(f"{name}={size}" for name, size in self.dims.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the share as the plan holds it."""
+        return {
+            "dims": dict(self.dims),
+            "weight": self.weight,
+            "predicted": self.prediction.to_json(),
+            "crossing_bytes": self.crossing_bytes,
+            "download_bytes": self.download_bytes,
         }
 
 
@@ -375,7 +473,7 @@ class Plan:
     placement : Placement
         What this plan does, which differs from the verdict when a split was asked for.
     crossings : tuple of Crossing
-        Tensors that travel away from the device.
+        Tensors that travel away from the device, and inputs at its other end that come towards it.
     downloads : tuple of Crossing
         Model outputs that travel back to the device.
     predicted : Prediction
@@ -391,6 +489,11 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
+    data : DataHomes
+        Inputs, outputs and states that do not live on the first tier.
+    mix : tuple of MixShare
+        The shapes that the plan is for, if several; all predicted times are their weighted sums,
+        and crossings and downloads are those of the first.
     statistics : SolverStatistics
     """
 
@@ -410,6 +513,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     measured: tuple[MeasuredCandidate, ...] = ()
+    data: DataHomes = field(default_factory=DataHomes)
+    mix: tuple[MixShare, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -444,6 +549,10 @@ class Plan:
             "notes": list(self.notes),
             "reason": self.reason,
         }
+        if self.data:
+            document["data"] = self.data.to_json()
+        if self.mix:
+            document["mix"] = [share.to_json() for share in self.mix]
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         return document

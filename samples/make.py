@@ -21,6 +21,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--dynamic-batch", action="store_true", help="a symbolic dim 'batch'")
     parser.add_argument("--image-size", type=int, help="height and width")
     parser.add_argument("--sequence-length", type=_dim, help="tokens of a transformer")
+    parser.add_argument(
+        "--past-length", type=_dim, help="tokens in a decoder's key-value cache, or a dim's name"
+    )
     parser.add_argument("--dynamic-sequence", action="store_true", help="a dim 'sequence'")
     parser.add_argument("--width", type=float, default=1.0, help="factor on channels")
     parser.add_argument("--depth", type=float, default=1.0, help="factor on repeated blocks")
@@ -44,6 +47,7 @@ def main(arguments: list[str]) -> int:
             batch="batch" if parsed.dynamic_batch else parsed.batch,
             image_size=parsed.image_size,
             sequence_length="sequence" if parsed.dynamic_sequence else parsed.sequence_length,
+            past_length=parsed.past_length,
             width=parsed.width,
             depth=parsed.depth,
             classes=parsed.classes,

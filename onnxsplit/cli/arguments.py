@@ -62,9 +62,49 @@ def parse_dims(texts: Sequence[str] | None) -> Mapping[str, int]:
     {'batch': 1}
     """
     return {
-        name: _size(size, flag="--dim", text=text)
+        name: _size(size, flag="--dim", text=text, least=0)
         for text, name, size in _assignments(texts, flag="--dim")
     }
+
+
+def parse_pairs(texts: Sequence[str] | None, *, flag: str) -> tuple[tuple[str, str], ...]:
+    """Read a name and what it stands for, parted by the first equals sign.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no value.
+
+    Examples
+    --------
+    >>> parse_pairs(["edge=op:Conv*"], flag="--pin")
+    (('edge', 'op:Conv*'),)
+    """
+    pairs = []
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            raise UsageError(
+                f"{flag} {text!r} must be a name, =, and a value, as in {_EXAMPLES[flag]}."
+            )
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def parse_places(texts: Sequence[str] | None, *, flag: str) -> tuple[tuple[str, str], ...]:
+    """Read ``NAME=TIER``, parted by the last equals sign, for names may hold one too.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no tier, or a name comes twice.
+
+    Examples
+    --------
+    >>> parse_places(["prompt=server"], flag="--input-at")
+    (('prompt', 'server'),)
+    """
+    return tuple((name, tier) for _, name, tier in _assignments(texts, flag=flag))
 
 
 def parse_provider_options(texts: Sequence[str] | None) -> Mapping[str, str]:
@@ -73,24 +113,80 @@ def parse_provider_options(texts: Sequence[str] | None) -> Mapping[str, str]:
     Raises
     ------
     UsageError
-        A text has no key, or a key comes twice.
+        A text has no key or no value, or a key comes twice.
 
     Examples
     --------
     >>> parse_provider_options(["device_id=0", "paths=a=b"])
     {'device_id': '0', 'paths': 'a=b'}
     """
-    options: dict[str, str] = {}
+    return _collect_pairs(texts, flag="--provider-option")
+
+
+def parse_tiers(texts: Sequence[str] | None) -> Mapping[str, str]:
+    """Read ``NAME=PROFILE`` of every ``--tier``, in order.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no value, or a name comes twice.
+
+    Examples
+    --------
+    >>> parse_tiers(["device=pi.json", "cloud=local"])
+    {'device': 'pi.json', 'cloud': 'local'}
+    """
+    return _collect_pairs(texts, flag="--tier")
+
+
+def parse_mix(texts: Sequence[str] | None) -> tuple[tuple[Mapping[str, int], float], ...]:
+    """Read ``DIM=N,DIM=N:WEIGHT`` of every ``--mix``.
+
+    Raises
+    ------
+    UsageError
+        A dim has no size, or the weight is no positive number.
+
+    Examples
+    --------
+    >>> parse_mix(["batch=1,seq=128:1", "batch=1,seq=1:64"])
+    (({'batch': 1, 'seq': 128}, 1.0), ({'batch': 1, 'seq': 1}, 64.0))
+    """
+    mix = []
     for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not (key and equals):
+        dims, colon, number = text.rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = 0.0
+        if not (colon and 0 < weight < float("inf")):
             raise UsageError(
-                f"--provider-option {text!r} must be a key, =, and a value, as in device_id=0."
+                f"--mix {text!r} must end in a colon and a positive number, as in"
+                f" {_EXAMPLES['--mix']}."
             )
-        if key in options:
-            raise UsageError(f"--provider-option names {key!r} twice; give each key once.")
-        options[key] = value
-    return options
+        parts = dims.split(",")
+        mix.append(
+            (
+                {
+                    name: _size(size, flag="--mix", text=text, least=0)
+                    for _, name, size in _assignments(parts, flag="--mix")
+                },
+                weight,
+            )
+        )
+    return tuple(mix)
+
+
+def parse_links(texts: Sequence[str] | None, default: str) -> str | tuple[str, ...]:
+    """Return the one link, or several in order.
+
+    Examples
+    --------
+    >>> parse_links(["wifi", "ethernet"], "wifi")
+    ('wifi', 'ethernet')
+    """
+    links = tuple(texts or (default,))
+    return links[0] if len(links) == 1 else links
 
 
 def parse_share(text: str) -> float:
@@ -138,7 +234,27 @@ def parse_tensor_names(texts: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-_EXAMPLES = {"--shape": "--shape x=1,3,224,224", "--dim": "--dim batch=1"}
+_EXAMPLES = {
+    "--provider-option": "--provider-option device_id=0",
+    "--shape": "--shape x=1,3,224,224",
+    "--dim": "--dim batch=1",
+    "--mix": "--mix batch=1,seq=128:1",
+    "--tier": "--tier edge=local:0.5",
+    "--pin": "--pin edge=op:Conv",
+    "--input-at": "--input-at prompt=server",
+    "--output-at": "--output-at scores=server",
+    "--state": "--state 'past_*=present_*'",
+}
+
+
+def _collect_pairs(texts: Sequence[str] | None, *, flag: str) -> dict[str, str]:
+    """Read pairs whose names come once each."""
+    found: dict[str, str] = {}
+    for name, value in parse_pairs(texts, flag=flag):
+        if name in found:
+            raise UsageError(f"{flag} names {name!r} twice; give each name once.")
+        found[name] = value
+    return found
 
 
 def _assignments(texts: Sequence[str] | None, *, flag: str) -> list[tuple[str, str, str]]:
@@ -158,15 +274,15 @@ def _assignments(texts: Sequence[str] | None, *, flag: str) -> list[tuple[str, s
     return split
 
 
-def _size(dim: str, *, flag: str, text: str) -> int:
-    """Read one positive size."""
+def _size(dim: str, *, flag: str, text: str, least: int = 1) -> int:
+    """Read one size; a symbolic dim may be 0, as the length of an empty cache is."""
     try:
         size = int(dim)
     except ValueError:
-        size = 0
-    if size < 1:
+        size = least - 1
+    if size < least:
         raise UsageError(
-            f"{flag} {text!r}: {dim.strip()!r} is no positive whole number;"
+            f"{flag} {text!r}: {dim.strip()!r} is no {'positive ' if least else ''}whole number;"
             f" write sizes as in {_EXAMPLES[flag]}."
         )
     return size

@@ -2,7 +2,8 @@
 
 A flag on the command line wins over the environment variable ``ONNXSPLIT_<FLAG>``, that over the
 configuration file, that over the built-in default. Variables that hold lists separate their items
-by white space, as in ``ONNXSPLIT_SHAPE="x=1,3,224,224 mask=1,8"``; flags are ``1`` or ``0``.
+by white space, as in ``ONNXSPLIT_SHAPE="x=1,3,224,224 mask=1,8"``, links by semicolons; flags are
+``1`` or ``0``.
 
 The file is the one given by ``--config`` or ``ONNXSPLIT_CONFIG``, else ``onnxsplit.toml`` of the
 current folder, else the table ``[tool.onnxsplit]`` of its ``pyproject.toml``. Its keys are the long
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import typer
 
-from onnxsplit.cli.settings import Setting, settings_of, settings_of_all
+from onnxsplit.cli.settings import SPACED, Setting, settings_of, settings_of_all
 from onnxsplit.errors import UsageError
 
 Value = str | bool | int | list[str]
@@ -104,7 +105,8 @@ def _parse(setting: Setting, text: str) -> Value:
         case "flag":
             return _parse_flag(setting, text.strip().lower())
         case "list":
-            return text.split()
+            parts = text.split(";") if setting.key in SPACED else text.split()
+            return [part.strip() for part in parts if part.strip()]
         case _:
             return text.strip()
 

@@ -75,6 +75,7 @@ def select_values(
         A key is unknown anywhere in the file, or a value has the wrong type.
     """
     everywhere = {key: setting for own in settings.values() for key, setting in own.items()}
+    everywhere |= settings.get(command, {})  # a key may be of another kind elsewhere
     top = {key: value for key, value in table.items() if key not in settings}
     shared = _check(top, everywhere, source=source, where="", others=settings)
     own: dict[str, FileValue] = {}

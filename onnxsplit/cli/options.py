@@ -16,6 +16,7 @@ from onnxsplit.cli.formats import ObjectiveName, OutputFormat
 DEFAULT_DEVICE = "local:0.05"
 DEFAULT_SERVER = "local"
 DEFAULT_LINK = "wifi"
+DEFAULT_STATE = "auto"
 DEFAULT_MIN_SHARE = "5%"
 DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
@@ -55,11 +56,21 @@ Server = Annotated[
     typer.Option("--server", metavar="PROFILE|local[:SPEED]", help="The server, likewise."),
 ]
 Link = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--link",
         metavar="PRESET|RATE|FILE",
-        help="3g, 4g, 5g, wifi or ethernet; a rate both ways ('20 Mbit/s'); or a link file.",
+        help="3g, 4g, 5g, wifi or ethernet; a rate both ways ('20 Mbit/s'); or a link file."
+        " Repeated with --tier, the device's first; default: wifi.",
+    ),
+]
+Tiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tier",
+        metavar="NAME=PROFILE|local[:SPEED]",
+        help="A tier of a chain, the device side first, in the place of --device and --server;"
+        " repeatable.",
     ),
 ]
 Uplink = Annotated[
@@ -107,6 +118,15 @@ Dims = Annotated[
     list[str] | None,
     typer.Option("--dim", metavar="NAME=N", help="Size of a symbolic dim, as batch=1; repeatable."),
 ]
+Mix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mix",
+        metavar="DIMS:WEIGHT",
+        help="One of several shapes to plan for, and how much it counts, as seq=128:1; repeatable."
+        " Profile files are then one for each, separated by commas.",
+    ),
+]
 Inputs = Annotated[
     Path | None,
     typer.Option("--inputs", metavar="FILE.npz", help="Real inputs, one array for each by name."),
@@ -124,6 +144,37 @@ PinServer = Annotated[
     list[str] | None,
     typer.Option(
         "--pin-server", metavar="GLOB", help="Keep these operators on the server; repeatable."
+    ),
+]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin", metavar="TIER=GLOB", help="Keep these operators on any one tier; repeatable."
+    ),
+]
+InputAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-at",
+        metavar="NAME=TIER",
+        help="Where a model input lives: device (as all do by default) or server; repeatable.",
+    ),
+]
+OutputAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output-at",
+        metavar="NAME=TIER",
+        help="Where a model output is wanted: device (as all are by default) or server.",
+    ),
+]
+State = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="PAST=PRESENT",
+        help="Inputs that are the last run's outputs, as 'past_*=present_*'; they stay on one tier."
+        " Default: auto, by the usual names; none turns that off.",
     ),
 ]
 CutAt = Annotated[

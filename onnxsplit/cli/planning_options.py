@@ -5,7 +5,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onnxsplit.cli import options
-from onnxsplit.cli.arguments import parse_dims, parse_shapes
+from onnxsplit.cli.arguments import (
+    parse_dims,
+    parse_links,
+    parse_mix,
+    parse_pairs,
+    parse_places,
+    parse_shapes,
+    parse_tiers,
+)
 from onnxsplit.cli.formats import ObjectiveName
 
 if TYPE_CHECKING:
@@ -22,7 +30,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     *,
     device: options.Device = options.DEFAULT_DEVICE,
     server: options.Server = options.DEFAULT_SERVER,
-    link: options.Link = options.DEFAULT_LINK,
+    tier: options.Tiers = None,
+    link: options.Link = None,
     uplink: options.Uplink = None,
     downlink: options.Downlink = None,
     rtt: options.RoundTrip = None,
@@ -31,10 +40,15 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     server_scale: options.ServerScale = None,
     shape: options.Shapes = None,
     dim: options.Dims = None,
+    mix: options.Mix = None,
     inputs: options.Inputs = None,
     objective: options.Objective = ObjectiveName.LATENCY,
     pin_device: options.PinDevice = None,
     pin_server: options.PinServer = None,
+    pin: options.Pin = None,
+    input_at: options.InputAt = None,
+    output_at: options.OutputAt = None,
+    state: options.State = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
     no_cache: options.NoCache = False,
@@ -50,7 +64,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     return {
         "device": device,
         "server": server,
-        "link": link,
+        "tiers": parse_tiers(tier),
+        "link": parse_links(link, options.DEFAULT_LINK),
         "uplink": uplink,
         "downlink": downlink,
         "rtt": rtt,
@@ -59,9 +74,14 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "server_scale": server_scale,
         "shapes": parse_shapes(shape),
         "dims": parse_dims(dim),
+        "mix": parse_mix(mix),
         "inputs": inputs,
         "pin_device": pin_device or (),
         "pin_server": pin_server or (),
+        "pins": parse_pairs(pin, flag="--pin"),
+        "input_at": parse_places(input_at, flag="--input-at"),
+        "output_at": parse_places(output_at, flag="--output-at"),
+        "state": tuple(state or (options.DEFAULT_STATE,)),
         "threads": threads,
         "provider": provider,
         "cache": not no_cache,

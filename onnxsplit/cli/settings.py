@@ -12,6 +12,8 @@ SettingKind = Literal["flag", "list", "integer", "number", "text"]
 FLAG_ONLY = frozenset({"help", "config", "debug"})
 INTEGERS = frozenset({"threads", "batches", "seed", "measure"})
 NUMBERS = frozenset({"min-share"})
+SPACED = frozenset({"link"})
+"""Lists whose items may hold spaces; in the environment semicolons part them."""
 NAMED_VALUES = frozenset({"shape", "dim"})
 """Lists of ``NAME=VALUE``, which a file may also write as a table."""
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.model.publication import open_draft, publish, translate_failures
 from onnxsplit.model.saving import write_model
 from onnxsplit.model.stages import Stage
+
+_LONGEST_STEM = 100
 
 Describe = Callable[[Path, tuple[StageEntry, ...]], Manifest]
 """Makes the manifest, given the folder where the stages' files lie until all is done."""
@@ -82,8 +85,10 @@ def write_bundle(
             f"{folder} is there already and is not a bundle of this model alone;"
             " give --force to replace it whole, or choose another folder."
         )
+    stems = name_files([stage.tier for stage in stages])
     with open_draft(target) as draft:
-        manifest = describe(draft, tuple(_write_stage(stage, draft) for stage in stages))
+        entries = tuple(_write_stage(stage, draft, stems[stage.tier]) for stage in stages)
+        manifest = describe(draft, entries)
         text = write_manifest(manifest)
         (draft / MANIFEST_FILE).write_text(text, encoding="utf-8", newline="\n")
         publish([(draft, target)])
@@ -166,9 +171,32 @@ def list_files(manifest: Manifest) -> Mapping[str, str]:
     return files
 
 
-def _write_stage(stage: Stage, folder: Path) -> StageEntry:
+def name_files(tiers: Sequence[str]) -> dict[str, str]:
+    """Return a file stem for each tier: its name, with what not every file system takes replaced.
+
+    Examples
+    --------
+    >>> name_files(["device", "edge/1", "Edge_1"])
+    {'device': 'device', 'edge/1': 'edge_1', 'Edge_1': 'Edge_1_2'}
+    """
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for tier in tiers:
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", tier)[:_LONGEST_STEM]
+        plain = plain if plain.strip("._-") else f"tier{plain.replace('.', '_')}"
+        plain = f"_{plain[1:]}" if plain[0] in ".-" else plain
+        stem, count = plain, 1
+        while stem.lower() in taken:
+            count += 1
+            stem = f"{plain}_{count}"
+        taken.add(stem.lower())
+        stems[tier] = stem
+    return stems
+
+
+def _write_stage(stage: Stage, folder: Path, stem: str) -> StageEntry:
     """Write a stage's files and describe them."""
-    saved = write_model(stage.proto, folder, stage.tier, base_folder=stage.base_folder)
+    saved = write_model(stage.proto, folder, stem, base_folder=stage.base_folder)
     return StageEntry(
         tier=stage.tier,
         file=saved.file,

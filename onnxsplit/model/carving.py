@@ -40,6 +40,9 @@ def carve_stages(
     graph: OperatorGraph,
     placement: Placement,
     boundary: Mapping[str, TensorSpec],
+    *,
+    resting: frozenset[str] = frozenset(),
+    gives: Mapping[str, str] | None = None,
 ) -> Carving:
     """Carve a model along a placement, losslessly.
 
@@ -53,6 +56,10 @@ def carve_stages(
     boundary : mapping of str to TensorSpec
         Types of the values that cross, with symbolic dims where the model has them; further
         entries are passed over.
+    resting : frozenset of str
+        Model inputs that do not come from the first tier: a state's, or those at the last tier.
+    gives : mapping of str to str, optional
+        Model outputs that the stage of this tier gives, whoever makes them.
 
     Returns
     -------
@@ -69,11 +76,11 @@ def carve_stages(
         A sequence, an optional or a value of unknown type would cross.
     """
     index = index_model(model.proto)
-    selections = select_stages(graph, placement)
+    selections = select_stages(graph, placement, resting=resting, gives=gives)
     shares = [gather_share(model.proto, index, selection) for selection in selections]
     carving = Carving(
         stages=tuple(_build_stage(model, index, share, boundary) for share in shares),
-        yields=find_yields(graph, placement),
+        yields=find_yields(graph, placement, gives or {}),
         report=_report_changes(model, graph, index, shares),
     )
     check_carving(model, graph, placement, carving)
@@ -87,17 +94,18 @@ def _build_stage(
     selection = share.selection
     declared = _index_types(model.proto.graph)
     proto = _copy_entries(model.proto, share)
-    arrivals = [_type_crossing(name, declared, boundary) for name in selection.arrivals]
-    departures = [_type_crossing(name, declared, boundary) for name in selection.departures]
+    fed = {value.name: value for value in proto.graph.input}
+    arrivals = [_type_crossing(name, declared, boundary, {}) for name in selection.arrivals]
+    departures = [_type_crossing(name, declared, boundary, fed) for name in selection.departures]
     proto.graph.input.extend(arrivals)
     proto.graph.output.extend(departures)
     _write_metadata(proto, model, share)
-    fed = [value for value in proto.graph.input if value.name not in share.weights]
+    ports = [value for value in proto.graph.input if value.name not in share.weights]
     given = {value.name: value for value in proto.graph.output}
     return Stage(
         tier=selection.tier,
         proto=proto,
-        inputs=tuple(read_type(value.name, value.type) for value in fed),
+        inputs=tuple(read_type(value.name, value.type) for value in ports),
         outputs=tuple(read_type(value.name, value.type) for value in given.values()),
         operators=tuple(operator.name for operator in selection.operators),
         weight_bytes=sum(measure_initializer(index, name) for name in share.weights),
@@ -134,9 +142,14 @@ def _index_types(graph: onnx.GraphProto) -> Mapping[str, onnx.ValueInfoProto]:
 
 
 def _type_crossing(
-    name: str, declared: Mapping[str, onnx.ValueInfoProto], boundary: Mapping[str, TensorSpec]
+    name: str,
+    declared: Mapping[str, onnx.ValueInfoProto],
+    boundary: Mapping[str, TensorSpec],
+    fed: Mapping[str, onnx.ValueInfoProto],
 ) -> onnx.ValueInfoProto:
-    """Return a crossing's type: the model's own entry where that says the same."""
+    """Return a crossing's type: the model's own entry where that says the same, or feeds it."""
+    if name in fed:
+        return fed[name]
     if name not in boundary:
         raise InternalError(f"No type was given for the crossing {name!r}.")
     spec = boundary[name]

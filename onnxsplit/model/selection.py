@@ -1,6 +1,6 @@
 """What each tier's stage takes in, holds and gives, in names; no protobuf is made here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnxsplit.errors import PlanError
@@ -24,7 +24,8 @@ class StageSelection:
     yields : tuple of str
         Model outputs, in the model's order.
     departures : tuple of str
-        Further values that later tiers read, in graph order.
+        Further values that later tiers need: model inputs that are handed on, in the model's
+        order, then what operators make, in graph order.
     """
 
     tier: str
@@ -35,12 +36,29 @@ class StageSelection:
     departures: tuple[str, ...]
 
 
-def select_stages(graph: OperatorGraph, placement: Placement) -> tuple[StageSelection, ...]:
+def select_stages(
+    graph: OperatorGraph,
+    placement: Placement,
+    *,
+    resting: frozenset[str] = frozenset(),
+    gives: Mapping[str, str] | None = None,
+) -> tuple[StageSelection, ...]:
     """Distribute operators, model inputs and model outputs over the tiers.
 
     Outputs that are model inputs or constants belong to the first tier, which holds the inputs;
-    model inputs that nothing reads belong to the first stage. A tier that neither holds an
-    operator nor yields an output gets no stage. O(operators + values).
+    model inputs that nothing reads belong to the first stage, or to the last if they rest. A tier
+    that neither holds an operator nor yields an output gets no stage. What travels over a tier
+    between is handed on by its stage: an input and an output of it, and no operator's. O(operators
+    + values * tiers).
+
+    Parameters
+    ----------
+    graph : OperatorGraph
+    placement : Placement
+    resting : frozenset of str
+        Model inputs that do not come from the first tier, and so are never handed on.
+    gives : mapping of str to str, optional
+        Model outputs that the stage of this tier gives, whoever makes them.
 
     Raises
     ------
@@ -49,39 +67,50 @@ def select_stages(graph: OperatorGraph, placement: Placement) -> tuple[StageSele
         later tier.
     """
     tier_of = _read_placement(graph, placement)
-    arrivals = _find_arrivals(graph, placement, tier_of)
-    travelling = {value for values in arrivals.values() for value in values}
-    yields = find_yields(graph, placement)
+    yields = find_yields(graph, placement, gives or {})
+    spans = _find_spans(graph, placement, tier_of, yields)
+    order = (*graph.inputs, *(value for operator in graph for value in operator.outputs))
     unread = [name for name in graph.inputs if not _is_read(graph, name)]
+    used = [tier for tier in placement.tiers if tier in {*tier_of.values(), *yields.values()}]
     selections: list[StageSelection] = []
-    for tier in placement.tiers:
+    for rank, tier in enumerate(placement.tiers):
         operators = tuple(op for op in graph.operators if tier_of[op.name] == tier)
         given = tuple(dict.fromkeys(name for name in graph.outputs if yields[name] == tier))
-        if not operators and not given:
+        if tier not in used:
             continue
         read = {value for op in operators for value in op.inputs} | set(given)
-        read |= set() if selections else set(unread)
-        made = [value for op in operators for value in op.outputs]
+        read |= set(unread) - resting if tier == used[0] else set()
+        read |= set(unread) & resting if tier == used[-1] else set()
+        passing = {v for v, (start, end) in spans.items() if start < rank < end} - resting
+        leaving = {v for v, (start, end) in spans.items() if start <= rank < end}
+        leaving -= resting | (set(graph.inputs) if rank == 0 else set())
         selections.append(
             StageSelection(
                 tier=tier,
                 operators=operators,
-                feeds=tuple(name for name in graph.inputs if name in read),
-                arrivals=arrivals[tier],
+                feeds=tuple(name for name in graph.inputs if name in read | passing),
+                arrivals=tuple(
+                    value
+                    for value in order[len(graph.inputs) :]
+                    if value in spans and spans[value][0] < rank and value in read | passing
+                ),
                 yields=given,
-                departures=tuple(v for v in made if v in travelling and v not in given),
+                departures=tuple(v for v in order if v in leaving and v not in given),
             )
         )
     return tuple(selections)
 
 
-def find_yields(graph: OperatorGraph, placement: Placement) -> Mapping[str, str]:
-    """Return the tier that gives each model output: its maker's, else the first."""
+def find_yields(
+    graph: OperatorGraph, placement: Placement, gives: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the tier that gives each model output: as asked, else its maker's, else the first."""
     makers = {name: graph.producer(name) for name in graph.outputs}
-    return {
+    own = {
         name: placement.tiers[0] if maker is None else placement.tier_of[maker]
         for name, maker in makers.items()
     }
+    return {name: gives.get(name, tier) for name, tier in own.items()}
 
 
 def _read_placement(graph: OperatorGraph, placement: Placement) -> Mapping[str, str]:
@@ -98,33 +127,36 @@ def _read_placement(graph: OperatorGraph, placement: Placement) -> Mapping[str, 
     return placement.tier_of
 
 
-def _find_arrivals(
-    graph: OperatorGraph, placement: Placement, tier_of: Mapping[str, str]
-) -> Mapping[str, tuple[str, ...]]:
-    """Return what each tier reads from earlier ones, and refuse to read from later ones."""
+def _find_spans(
+    graph: OperatorGraph,
+    placement: Placement,
+    tier_of: Mapping[str, str],
+    yields: Mapping[str, str],
+) -> Mapping[str, tuple[int, int]]:
+    """Return where each value starts and the last tier that needs it; refuse to go back."""
     rank = {tier: place for place, tier in enumerate(placement.tiers)}
-    arrivals: dict[str, set[str]] = {tier: set() for tier in placement.tiers}
+    spans = {
+        value: (rank[tier_of[operator.name]], rank[tier_of[operator.name]])
+        for operator in graph.operators
+        for value in operator.outputs
+    }
+    spans.update(dict.fromkeys(graph.inputs, (0, 0)))
     for operator in graph.operators:
         tier = tier_of[operator.name]
         for value in operator.inputs:
-            maker = graph.producer(value)
-            if maker is None or tier_of[maker] == tier:
-                continue
-            if rank[tier_of[maker]] > rank[tier]:
+            start, end = spans[value]
+            if start > rank[tier]:
                 raise PlanError(
                     f"The operator {operator.name!r} on {tier!r} reads {value!r} from"
-                    f" {tier_of[maker]!r}, which comes later; values only travel from"
+                    f" {placement.tiers[start]!r}, which comes later; values only travel from"
                     f" {placement.tiers[0]!r} onwards."
                 )
-            arrivals[tier].add(value)
-    made = [value for operator in graph.operators for value in operator.outputs]
-    return {tier: _sort_as(made, values) for tier, values in arrivals.items()}
-
-
-def _sort_as(order: Sequence[str], values: Iterable[str]) -> tuple[str, ...]:
-    """Return the values in the given order."""
-    wanted = set(values)
-    return tuple(value for value in order if value in wanted)
+            spans[value] = (start, max(end, rank[tier]))
+    for value, tier in yields.items():
+        if graph.producer(value) is not None:
+            start, end = spans[value]
+            spans[value] = (start, max(end, rank[tier]))
+    return spans
 
 
 def _is_read(graph: OperatorGraph, name: str) -> bool:

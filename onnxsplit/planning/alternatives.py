@@ -49,7 +49,7 @@ def find_alternatives(
     for cut in table.cuts if table else ():
         if cut.tensor not in taken:
             taken.add(cut.tensor)
-            priced = solver.price(cut.place(solver.graph))
+            priced = solver.price(cut.place(solver.graph, solver.formulation.tiers))
             listed.append(("next among single-tensor cuts", priced))
         if sum(reason.startswith("next") for reason, _ in listed) == _NEXT_CUTS:
             break

@@ -19,8 +19,18 @@ from onnxsplit.placement import Placement
 from onnxsplit.planning.optimum import Solver, price_wholes
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import place_prefix
-from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts, weigh_cells
-from onnxsplit.planning.wording import explain_next_cut, explain_small_share
+from onnxsplit.planning.shares import (
+    CutTable,
+    measure_server_share,
+    measure_shares,
+    tabulate_cuts,
+    weigh_cells,
+)
+from onnxsplit.planning.wording import (
+    explain_idle_tiers,
+    explain_next_cut,
+    explain_small_share,
+)
 
 _MOST_SOLVES = 16
 _FLOAT_NOISE = 1e-9
@@ -59,12 +69,15 @@ def note_small_share(solver: Solver, placement: Placement, least_share: float) -
     placement : Placement
     least_share : float
     """
+    if len(placement.tiers) != 2:  # noqa: PLR2004 - a share of one is the rest of the other
+        shares = measure_shares(solver.formulation.coarse, placement)
+        return explain_idle_tiers(shares, least_share) if placement.is_proper else ()
     share = measure_server_share(solver.formulation.coarse, placement)
     if not placement.is_proper or is_balanced(share, least_share):
         return ()
     balanced = find_balanced_cut(solver, tabulate_cuts(solver), least_share)
     return (
-        explain_small_share(share, least_share),
+        explain_small_share(share, least_share, placement.tiers[-1]),
         explain_next_cut(solver.graph, balanced, least_share),
     )
 
@@ -98,7 +111,7 @@ def find_balanced_cut(
     seconds = np.where(window, table.seconds, np.inf)
     place = int(np.argmin(seconds))
     if np.isfinite(seconds[place]):
-        fitting.append(solver.price(place_prefix(solver.graph, place)))
+        fitting.append(solver.price(place_prefix(solver.graph, place, solver.formulation.tiers)))
     return min(fitting, key=lambda priced: priced.rank, default=None)
 
 

@@ -6,9 +6,10 @@ rebuilt here from their ideas and corrected where brute force showed a differenc
 """
 
 from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
-from onnxsplit.planning.charges import Charges
+from onnxsplit.planning.charges import Charges, mix_charges
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.inference_charges import charge_inference
+from onnxsplit.planning.mixes import list_questions, time_cells
 from onnxsplit.planning.prices import EVERY_SECOND, price_energy
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.training_charges import charge_training
@@ -38,6 +39,13 @@ def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -
     -----
     O(n + m).
     """
+    if question.variants:
+        return mix_charges(
+            [
+                (weight, charge(single, time_cells(coarse, single.profiles), banned=banned))
+                for weight, single in list_questions(question)
+            ]
+        )
     match question.objective:
         case InferenceLatency():
             return charge_inference(question, coarse, banned, EVERY_SECOND)

@@ -1,7 +1,7 @@
 """What a placement must respect: pins, and tensors that may not travel."""
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError, suggest
@@ -23,20 +23,28 @@ class Constraints:
         default domain goes by ``domain.Type`` as well.
     banned_tensors : tuple of str
         Values that may not cross, beside those that can't.
+    pins : tuple of (str, str)
+        Tier and pattern, for any tier of the chain; ``pin_device`` and ``pin_server`` speak of its
+        first and last tier, whatever they are called.
     """
 
     pin_device: tuple[str, ...] = ()
     pin_server: tuple[str, ...] = ()
     banned_tensors: tuple[str, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
 
 
-def resolve_pins(graph: OperatorGraph, constraints: Constraints) -> dict[str, str]:
+def resolve_pins(
+    graph: OperatorGraph, constraints: Constraints, tiers: Sequence[str] = (DEVICE, SERVER)
+) -> dict[str, str]:
     """Return the tier of every pinned operator.
 
     Parameters
     ----------
     graph : OperatorGraph
     constraints : Constraints
+    tiers : sequence of str
+        The chain, from the device on.
 
     Returns
     -------
@@ -45,23 +53,40 @@ def resolve_pins(graph: OperatorGraph, constraints: Constraints) -> dict[str, st
     Raises
     ------
     UsageError
-        A pattern matches nothing, or a banned tensor does not exist.
+        A pattern matches nothing, or a tier or a banned tensor does not exist.
     InfeasiblePlacementError
-        An operator is pinned to both tiers, or one on the device needs one on the server.
+        An operator is pinned to two tiers, or needs one that is pinned to a later tier.
     """
     for tensor in constraints.banned_tensors:
         if tensor not in graph.tensors:
             raise UsageError(f"There is no tensor {tensor!r}. {suggest(tensor, graph.tensors)}")
-    device = _match_all(graph, constraints.pin_device, "--pin-device")
-    server = _match_all(graph, constraints.pin_server, "--pin-server")
-    both = [name for name in device if name in server]
-    if both:
-        raise InfeasiblePlacementError(
-            f"The operator {both[0]!r} is pinned to the device by {device[both[0]]!r} and to the"
-            f" server by {server[both[0]]!r}; drop one of the pins."
-        )
-    _check_order(graph, device, server)
-    return {**dict.fromkeys(device, DEVICE), **dict.fromkeys(server, SERVER)}
+    pinned: dict[str, tuple[str, str]] = {}
+    for tier, found in _list_matches(graph, constraints, tiers):
+        for name, pattern in found.items():
+            other, first = pinned.setdefault(name, (tier, pattern))
+            if other != tier:
+                raise InfeasiblePlacementError(
+                    f"The operator {name!r} is pinned to the {other} by {first!r} and to the"
+                    f" {tier} by {pattern!r}; drop one of the pins."
+                )
+    pins = {name: tier for name, (tier, _) in pinned.items()}
+    _check_order(graph, pins, tiers)
+    return pins
+
+
+def _list_matches(
+    graph: OperatorGraph, constraints: Constraints, tiers: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what each kind of pin matches, with its tier."""
+    yield tiers[0], _match_all(graph, constraints.pin_device, "--pin-device")
+    yield tiers[-1], _match_all(graph, constraints.pin_server, "--pin-server")
+    for tier, pattern in constraints.pins:
+        if tier not in tiers:
+            raise UsageError(
+                f"--pin {tier}={pattern}: there is no tier {tier!r}; the tiers are"
+                f" {', '.join(tiers)}."
+            )
+        yield tier, _match_all(graph, (pattern,), f"--pin {tier}=")
 
 
 def find_banned(graph: OperatorGraph, constraints: Constraints) -> frozenset[str]:
@@ -144,7 +169,8 @@ def _match_all(graph: OperatorGraph, patterns: Sequence[str], flag: str) -> dict
     for pattern in patterns:
         names = _match(graph, pattern)
         if not names:
-            raise UsageError(f"{flag} {pattern}: no operator matches. {_advise(graph, pattern)}")
+            said = f"{flag}{pattern}" if flag.endswith("=") else f"{flag} {pattern}"
+            raise UsageError(f"{said}: no operator matches. {_advise(graph, pattern)}")
         for name in names:
             matched.setdefault(name, pattern)
     return {operator.name: matched[operator.name] for operator in graph if operator.name in matched}
@@ -176,17 +202,21 @@ def _advise(graph: OperatorGraph, pattern: str) -> str:
     return suggest(pattern, (operator.name for operator in graph))
 
 
-def _check_order(graph: OperatorGraph, device: Iterable[str], server: Iterable[str]) -> None:
-    """Refuse a device pin downstream of a server pin: nothing comes back before the outputs."""
-    pinned_device = set(device)
-    reached_from: dict[str, str] = {name: name for name in server}
+def _check_order(graph: OperatorGraph, pins: Mapping[str, str], tiers: Sequence[str]) -> None:
+    """Refuse a pin downstream of one to a later tier: nothing comes back before the outputs."""
+    place_of = {tier: place for place, tier in enumerate(tiers)}
+    latest: dict[str, str] = {}  # operator to the pinned one, of those upstream, that is furthest
     for operator in graph:
-        for before in graph.predecessors(operator.name):
-            if before in reached_from:
-                reached_from.setdefault(operator.name, reached_from[before])
-        if operator.name in pinned_device and operator.name in reached_from:
-            raise InfeasiblePlacementError(
-                f"{operator.name!r} is pinned to the device and needs"
-                f" {reached_from[operator.name]!r}, which is pinned to the server; intermediate"
-                " results do not travel back, so drop one of the pins."
-            )
+        name = operator.name
+        upstream = [latest[before] for before in graph.predecessors(name) if before in latest]
+        if name in pins:
+            for other in upstream:
+                if place_of[pins[other]] > place_of[pins[name]]:
+                    raise InfeasiblePlacementError(
+                        f"{name!r} is pinned to the {pins[name]} and needs {other!r}, which is"
+                        f" pinned to the {pins[other]}; intermediate results do not travel back, so"
+                        " drop one of the pins."
+                    )
+            upstream.append(name)
+        if upstream:
+            latest[name] = max(upstream, key=lambda other: place_of[pins[other]])

@@ -63,6 +63,23 @@ def measure_memory(graph: OperatorGraph, placement: Placement) -> Mapping[str, T
     return {tier: _measure_tier(graph, placement, tier) for tier in placement.tiers}
 
 
+def measure_peaks(graphs: Sequence[OperatorGraph], placement: Placement) -> dict[str, int | None]:
+    """Return the most bytes that each tier holds at any of several shapes; None if not known.
+
+    Parameters
+    ----------
+    graphs : sequence of OperatorGraph
+        One model at its shapes.
+    placement : Placement
+    """
+    needs = [measure_memory(graph, placement) for graph in graphs]
+    peaks: dict[str, int | None] = {}
+    for tier in placement.tiers:
+        found = [memory.peak_bytes for need in needs if (memory := need[tier]) is not None]
+        peaks[tier] = max(found) if len(found) == len(needs) else None
+    return peaks
+
+
 def weigh(graph: OperatorGraph, operators: Iterable[str]) -> int:
     """Return the bytes of the initializers that some operators depend on, each once.
 

@@ -54,11 +54,14 @@ class Solver:
     formulation : Formulation
     price : callable
         Prices a placement independently of the cut.
+    elsewhere : frozenset of str
+        Model inputs and outputs that do not live on the first tier.
     """
 
     graph: OperatorGraph
     formulation: Formulation
     price: Callable[[Placement], PricedPlacement]
+    elsewhere: frozenset[str] = frozenset()
     solves: int = 0
     seconds: float = 0.0
     _size: tuple[int, int] = field(default=(0, 0))
@@ -110,13 +113,16 @@ class Solver:
 
     def _crosses_banned(self, placement: Placement) -> bool:
         """Tell whether a value that may not travel is read on another tier than it is made on."""
-        first = self.formulation.tiers[0]
-        return any(
-            placement.tier_of[name]
-            != placement.tier_of.get(self.graph.producer(tensor) or "", first)
-            for tensor in self.formulation.banned
-            for name in self.graph.consumers(tensor)
-        )
+        tiers, banned = self.formulation.tiers, self.formulation.banned
+        for charge in self.formulation.charges.tensors:
+            if charge.tensor not in banned:
+                continue
+            home = tiers[-1] if charge.starts_at_last else tiers[0]
+            home = placement.tier_of.get(self.graph.producer(charge.tensor) or "", home)
+            ends = {placement.tier_of[name] for name in self.graph.consumers(charge.tensor)}
+            if (ends | ({tiers[-1]} if charge.ends_at_last else set())) - {home}:
+                return True
+        return False
 
     @property
     def demands(self) -> Demands:
@@ -127,6 +133,8 @@ class Solver:
             coarse=formulation.coarse,
             pins=formulation.pins,
             stuck=formulation.banned,
+            tiers=formulation.tiers,
+            elsewhere=self.elsewhere,
         )
 
     @property

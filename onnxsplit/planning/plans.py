@@ -8,7 +8,7 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.balance import find_balanced_cut, is_balanced
+from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
 from onnxsplit.planning.charging import charge
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import (
@@ -18,7 +18,10 @@ from onnxsplit.planning.constraints import (
     find_banned,
     resolve_pins,
 )
+from onnxsplit.planning.data_homes import locate_data
 from onnxsplit.planning.formulation import formulate
+from onnxsplit.planning.mixes import list_graphs
+from onnxsplit.planning.mixture import tell_mix
 from onnxsplit.planning.optimum import (
     Solution,
     Solver,
@@ -85,8 +88,11 @@ def make_plan(
         share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
         if not is_balanced(share, min_share):
             balanced = find_balanced_cut(solver, table, min_share)
-            notes.append(explain_small_share(share, min_share))
+            server = question.topology.tiers[-1]
+            notes.append(explain_small_share(share, min_share, server))
             notes.append(explain_next_cut(graph, balanced, min_share))
+    if table is None:
+        notes.extend(note_small_share(solver, chosen.priced.placement, min_share))
     if chosen.priced.placement.is_proper and not optimum.priced.placement.is_proper:
         notes.append(explain_fewer_tiers(chosen.priced, optimum.priced))
     return _assemble(
@@ -140,8 +146,7 @@ def make_plan_for(
     optimum = find_optimum(solver)
     priced = price_placement(question, placement)
     check_placement(placement, priced.crossings, solver.formulation.pins, constraints)
-    fine = {tier: _divide_groups(profile) for tier, profile in question.profiles.items()}
-    fixed = open_solver(replace(question, profiles=fine), Constraints(), pins=placement.tier_of)
+    fixed = open_solver(_divide_all(question), Constraints(), pins=placement.tier_of)
     proof = fixed.solve()
     chosen = Solution(
         priced=priced, certificate=replace(proof.certificate, restriction="the given placement")
@@ -181,15 +186,20 @@ def open_solver(
     """
     graph = question.graph
     coarse = coarsen(graph, question.profiles, question.together)
-    banned = find_banned(graph, constraints)
+    banned = frozenset().union(*(find_banned(g, constraints) for g in list_graphs(question)))
     formulation = formulate(
         charge(question, coarse, banned=banned),
         coarse,
         question.topology,
-        pins=resolve_pins(graph, constraints) if pins is None else pins,
+        pins=(resolve_pins(graph, constraints, question.topology.tiers) if pins is None else pins),
         banned=banned,
     )
-    return Solver(graph=graph, formulation=formulation, price=partial(price_placement, question))
+    return Solver(
+        graph=graph,
+        formulation=formulation,
+        price=partial(price_placement, question),
+        elsewhere=question.places.elsewhere,
+    )
 
 
 def _tabulate_if_two(solver: Solver) -> CutTable | None:
@@ -209,6 +219,21 @@ def _find_split(solver: Solver, optimum: Solution, *, required: bool) -> Solutio
         if required:
             raise
         return None
+
+
+def _divide_all(question: Question) -> Question:
+    """Return the question with every kernel divided, at every shape."""
+    return replace(
+        question,
+        profiles={tier: _divide_groups(p) for tier, p in question.profiles.items()},
+        variants=tuple(
+            replace(
+                variant,
+                profiles={tier: _divide_groups(p) for tier, p in variant.profiles.items()},
+            )
+            for variant in question.variants
+        ),
+    )
 
 
 def _divide_groups(profile: Profile) -> Profile:
@@ -246,6 +271,7 @@ def _assemble(
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
+        *question.places.assumptions,
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
@@ -264,6 +290,8 @@ def _assemble(
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,
+        data=locate_data(question, priced.placement),
+        mix=tell_mix(question, priced.placement),
     )
     check_plan(plan, question)
     return plan

@@ -4,12 +4,13 @@ This knows nothing of charges and cuts, so that it can contradict the solver.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
 from onnxsplit.placement import CostPart, Crossing, PartKind, Placement, Prediction
 from onnxsplit.planning.division import note_divided, share_groups
+from onnxsplit.planning.mixes import list_questions, mix_predictions
 from onnxsplit.planning.prices import price_energy
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.training_pricing import price_epoch
@@ -81,7 +82,13 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
     ------
     InfeasiblePlacementError
         A value would have to travel back, or can't travel at all.
+
+    Notes
+    -----
+    Of a mix it gives the weighted sum; crossings and downloads are those of the first shape.
     """
+    if question.variants:
+        return _mix(price_variants(question, placement))
     travel = find_travel(question, placement)
     match question.objective:
         case TrainingDelay():
@@ -110,6 +117,43 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
         crossings=travel.crossings,
         downloads=travel.downloads,
         notes=notes,
+    )
+
+
+def price_variants(
+    question: Question, placement: Placement
+) -> tuple[tuple[float, PricedPlacement], ...]:
+    """Price a placement at each shape of a mix.
+
+    Parameters
+    ----------
+    question : Question
+    placement : Placement
+
+    Returns
+    -------
+    tuple of (float, PricedPlacement)
+        Weight, and the price of one run.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        As for `price_placement`.
+    """
+    return tuple(
+        (weight, price_placement(single, placement)) for weight, single in list_questions(question)
+    )
+
+
+def _mix(weighted: tuple[tuple[float, PricedPlacement], ...]) -> PricedPlacement:
+    """Add up the prices of a mix."""
+    _, first = weighted[0]
+    prediction = mix_predictions([(weight, priced.prediction) for weight, priced in weighted])
+    return replace(
+        first,
+        prediction=prediction,
+        value=math.fsum(weight * priced.value for weight, priced in weighted),
+        notes=tuple(dict.fromkeys(note for _, priced in weighted for note in priced.notes)),
     )
 
 

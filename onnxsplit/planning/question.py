@@ -1,5 +1,6 @@
 """What a plan is asked for: model, machines, links, objective, and where data lives."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -59,11 +60,68 @@ class DataPlaces:
         Model inputs that live, and model outputs that are wanted, on the last tier.
     states : tuple of State
         Never travel: they stay on the tier where their operators run.
+    assumptions : tuple of str
+        Sentences: what was guessed of them.
     """
 
     inputs_at_last: frozenset[str] = frozenset()
     outputs_at_last: frozenset[str] = frozenset()
     states: tuple[State, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def pasts(self) -> frozenset[str]:
+        """Model inputs that are the last run's outputs."""
+        return frozenset(state.past for state in self.states)
+
+    @property
+    def presents(self) -> frozenset[str]:
+        """Model outputs that become the next run's inputs."""
+        return frozenset(state.present for state in self.states)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Model inputs that do not start, and outputs that do not end, on the first tier."""
+        return self.inputs_at_last | self.outputs_at_last | self.pasts | self.presents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One shape of a model that is planned for at several, and how much it counts.
+
+    Parameters
+    ----------
+    dims : mapping of str to int
+        Symbolic dims that tell it from the others.
+    weight : float
+        Such as how many runs of this shape there are.
+    graph : OperatorGraph
+        At its sizes.
+    profiles : mapping of str to Profile
+        Measured at its sizes, in the graph's names.
+
+    Raises
+    ------
+    UsageError
+        The weight is not positive and finite.
+    """
+
+    dims: Mapping[str, int]
+    weight: float
+    graph: OperatorGraph
+    profiles: Mapping[str, Profile]
+
+    def __post_init__(self) -> None:
+        """Refuse weights that count for nothing."""
+        if not 0 < self.weight < math.inf:
+            raise UsageError(
+                f"The mix counts {self.label} {self.weight:g} times; a weight must be positive."
+            )
+
+    @property
+    def label(self) -> str:
+        """The dims as they are typed."""
+        return ",".join(f"{name}={size}" for name, size in self.dims.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +138,14 @@ class Question:
     places : DataPlaces
     wires : mapping of str to WireFormat
         Tensors that travel otherwise than they stand in memory.
+    variants : tuple of Variant
+        The shapes of a mix; ``graph`` is then the first one's, and ``profiles`` hold weighted sums.
 
     Raises
     ------
     UsageError
-        A place, state or wire names a tensor that does not exist, or is no input or output.
+        A place, state or wire names a tensor that does not exist, or is no input or output; or a
+        mix comes with what it can't be combined with.
     """
 
     graph: OperatorGraph
@@ -93,9 +154,15 @@ class Question:
     objective: Objective = field(default_factory=InferenceLatency)
     places: DataPlaces = field(default_factory=DataPlaces)
     wires: Mapping[str, WireFormat] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""
+        if self.variants and (self.wires or isinstance(self.objective, TrainingDelay)):
+            other = "other sizes on the wire" if self.wires else "training"
+            raise UsageError(
+                f"A mix of shapes can't be combined with {other}; plan for one shape by --dim."
+            )
         graph, places = self.graph, self.places
         pasts = {state.past for state in places.states}
         presents = {state.present for state in places.states}

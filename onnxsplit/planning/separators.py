@@ -25,9 +25,9 @@ class SingleTensorCut:
     tensor: str
     device_operators: int
 
-    def place(self, graph: OperatorGraph) -> Placement:
-        """Return the placement of this cut."""
-        return place_prefix(graph, self.device_operators)
+    def place(self, graph: OperatorGraph, tiers: tuple[str, ...] = (DEVICE, SERVER)) -> Placement:
+        """Return the placement of this cut on two tiers."""
+        return place_prefix(graph, self.device_operators, tiers)
 
 
 def find_single_tensor_cuts(graph: OperatorGraph) -> tuple[SingleTensorCut, ...]:
@@ -68,7 +68,9 @@ def find_single_tensor_cuts(graph: OperatorGraph) -> tuple[SingleTensorCut, ...]
     return tuple(cuts)
 
 
-def place_prefix(graph: OperatorGraph, device_operators: int) -> Placement:
+def place_prefix(
+    graph: OperatorGraph, device_operators: int, tiers: tuple[str, ...] = (DEVICE, SERVER)
+) -> Placement:
     """Place the first operators, in graph order, on the device and the rest on the server.
 
     Parameters
@@ -76,17 +78,22 @@ def place_prefix(graph: OperatorGraph, device_operators: int) -> Placement:
     graph : OperatorGraph
     device_operators : int
         How many run on the device.
+    tiers : tuple of str
+        What device and server are called.
     """
+    device, server = tiers
     return Placement(
-        tiers=(DEVICE, SERVER),
+        tiers=tiers,
         tier_of={
-            operator.name: DEVICE if place < device_operators else SERVER
+            operator.name: device if place < device_operators else server
             for place, operator in enumerate(graph)
         },
     )
 
 
-def place_cut(graph: OperatorGraph, tensors: tuple[str, ...]) -> Placement:
+def place_cut(
+    graph: OperatorGraph, tensors: tuple[str, ...], tiers: tuple[str, ...] = (DEVICE, SERVER)
+) -> Placement:
     """Place everything upstream of the named tensors on the device, the rest on the server.
 
     Parameters
@@ -94,12 +101,20 @@ def place_cut(graph: OperatorGraph, tensors: tuple[str, ...]) -> Placement:
     graph : OperatorGraph
     tensors : tuple of str
         Names of operators' outputs.
+    tiers : tuple of str
+        What device and server are called.
 
     Raises
     ------
     UsageError
-        A tensor does not exist, or nothing makes it.
+        A tensor does not exist, nothing makes it, or there are more than two tiers.
     """
+    if len(tiers) != 2:  # noqa: PLR2004 - one cut makes two sides
+        raise UsageError(
+            f"--cut-at {','.join(tensors)} makes one cut, and {len(tiers)} tiers need"
+            f" {len(tiers) - 1}; place operators with --pin NAME=GLOB instead."
+        )
+    device, server = tiers
     pending = [_find_maker(graph, tensor) for tensor in tensors]
     upstream: set[str] = set()
     while pending:
@@ -108,8 +123,8 @@ def place_cut(graph: OperatorGraph, tensors: tuple[str, ...]) -> Placement:
             upstream.add(name)
             pending.extend(graph.predecessors(name))
     return Placement(
-        tiers=(DEVICE, SERVER),
-        tier_of={op.name: DEVICE if op.name in upstream else SERVER for op in graph},
+        tiers=tiers,
+        tier_of={op.name: device if op.name in upstream else server for op in graph},
     )
 
 
@@ -127,11 +142,11 @@ def name_cut(graph: OperatorGraph, placement: Placement) -> tuple[str, ...]:
     tuple of str
         One output of every operator that the device runs last: one that crosses, if any does.
     """
-    tier_of = placement.tier_of
+    tier_of, device = placement.tier_of, placement.tiers[0]
     ends = []
     for operator in graph:
         after = {tier_of[name] for name in graph.successors(operator.name)}
-        if tier_of[operator.name] == DEVICE and DEVICE not in after:
+        if tier_of[operator.name] == device and device not in after:
             crossing = (tensor for tensor in operator.outputs if graph.consumers(tensor))
             ends.append(next(crossing, operator.outputs[0]))
     return tuple(ends)

@@ -104,14 +104,23 @@ def measure_server_share(coarse: CoarseGraph, placement: Placement) -> float:
     float
         Between 0 and 1; by number of operators where no time was measured at all.
     """
-    server = placement.tiers[-1]
-    weights: list[float] = weigh_cells(coarse, server).tolist()
-    return sum(
-        weight
-        * sum(placement.tier_of[name] == server for name in cell.operators)
-        / len(cell.operators)
-        for cell, weight in zip(coarse.cells, weights, strict=True)
-    )
+    return _measure_share(coarse, placement, placement.tiers[-1])
+
+
+def measure_shares(coarse: CoarseGraph, placement: Placement) -> dict[str, float]:
+    """Return each tier's share of the work, counted in its own seconds.
+
+    Parameters
+    ----------
+    coarse : CoarseGraph
+    placement : Placement
+
+    Returns
+    -------
+    dict of str to float
+        They need not add up to 1, for what is quick on one tier may be slow on another.
+    """
+    return {tier: _measure_share(coarse, placement, tier) for tier in placement.tiers}
 
 
 def weigh_cells(coarse: CoarseGraph, tier: str) -> Floats:
@@ -161,6 +170,17 @@ def sum_crossings(
             changes[row, end] -= amount
     sizes, barred = np.cumsum(changes, axis=1)[:, :-1]
     return sizes, barred > 0
+
+
+def _measure_share(coarse: CoarseGraph, placement: Placement, tier: str) -> float:
+    """Return one tier's share of the work, in its own seconds."""
+    weights: list[float] = weigh_cells(coarse, tier).tolist()
+    return sum(
+        weight
+        * sum(placement.tier_of[name] == tier for name in cell.operators)
+        / len(cell.operators)
+        for cell, weight in zip(coarse.cells, weights, strict=True)
+    )
 
 
 def _sum_transfers(solver: Solver) -> tuple[Floats, npt.NDArray[np.bool_]]:

@@ -64,9 +64,14 @@ def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
     split_link, split_work = _divide(split.prediction)
     whole_link, whole_work = _divide(whole.prediction)
     if tier == device:
-        saved = whole_work - split_work
-        work = f"the server {'saves' if saved >= 0 else 'adds'} {format_duration(abs(saved))}"
-        reason = f"{work} of computing, and the link costs {format_duration(split_link)}"
+        tiers, saved = whole.placement.tiers, whole_work - split_work
+        is_pair = len(tiers) == 2  # noqa: PLR2004 - two ends
+        others = f"the {tiers[-1]}" if is_pair else "the others"
+        verb = ("saves" if saved >= 0 else "adds") if is_pair else ("save" if saved >= 0 else "add")
+        reason = (
+            f"{others} {verb} {format_duration(abs(saved))} of computing, and the link costs"
+            f" {format_duration(split_link)}"
+        )
     else:
         link = _word_change(split_link - whole_link)
         reason = f"the link takes {link}, and computing {_word_change(split_work - whole_work)}"
@@ -103,12 +108,28 @@ def explain_split(split: PricedPlacement, wholes: Mapping[str, PricedPlacement])
     return f"The cut lies here because {', and '.join(reasons)}."
 
 
-def explain_small_share(server_share: float, least_share: float) -> str:
+def explain_small_share(server_share: float, least_share: float, server: str) -> str:
     """Say that a split moves little."""
-    where = "to the server" if server_share < least_share else "off the server"
+    where = f"to the {server}" if server_share < least_share else f"off the {server}"
     moved = server_share if server_share < least_share else 1 - server_share
     only = "" if moved < _LEAST_WRITTEN else "only "
     return f"This split moves {only}{format_share(moved)} of the work {where}."
+
+
+def explain_idle_tiers(shares: Mapping[str, float], least_share: float) -> tuple[str, ...]:
+    """Say which tiers of a longer chain run little; nothing if all run enough.
+
+    Parameters
+    ----------
+    shares : mapping of str to float
+        Tier to its share of the work.
+    least_share : float
+    """
+    return tuple(
+        f"The {tier} runs only {format_share(share)} of the work; --pin {tier}=GLOB gives it more."
+        for tier, share in shares.items()
+        if share < least_share
+    )
 
 
 def explain_next_cut(

@@ -8,6 +8,8 @@ from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.placement import Plan
+from onnxsplit.reporting.data_report import data_blocks
+from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import (
@@ -46,6 +48,8 @@ class BundleReport:
         return (
             *headline(self.plan),
             *cost_blocks(self.plan),
+            *mix_blocks(self.plan.mix, self.plan.predicted.total_seconds),
+            *data_blocks(self.plan.data),
             Sentence(text=word_certificate(self.plan.certificate), tone="quiet"),
             Sentence(text=word_statistics(self.plan), tone="quiet"),
             *self._parity_blocks(),

@@ -11,6 +11,8 @@ from onnxsplit.placement import (
     PartKind,
     Plan,
 )
+from onnxsplit.reporting.data_report import data_blocks
+from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -23,12 +25,16 @@ from onnxsplit.reporting.wording import (
     word_share,
 )
 
+_MOST_COLUMNS = 2
+
 
 def describe_plan(plan: Plan) -> Page:
     """Lay out a plan: what is best, what crosses, what it costs, and what was assumed."""
     return (
         *headline(plan),
         *cost_blocks(plan),
+        *mix_blocks(plan.mix, plan.predicted.total_seconds),
+        *data_blocks(plan.data),
         Sentence(text=word_certificate(plan.certificate), tone="quiet"),
         Sentence(text=word_statistics(plan), tone="quiet"),
         *assumption_blocks(plan),
@@ -246,6 +252,8 @@ def _comparison_table(plan: Plan) -> Table:
 def _measured_table(measured: Sequence[MeasuredCandidate]) -> Table:
     """Put what each candidate's stages took beside what they were predicted to take."""
     tiers = list(dict.fromkeys(stage.tier for entry in measured for stage in entry.stages))
+    if len(tiers) > _MOST_COLUMNS:
+        return _measured_list(measured, tiers)
     return Table(
         title="Candidates, predicted -> measured",
         columns=(
@@ -269,6 +277,30 @@ def _measured_table(measured: Sequence[MeasuredCandidate]) -> Table:
             )
             for candidate in measured
         ),
+    )
+
+
+def _measured_list(measured: Sequence[MeasuredCandidate], tiers: Sequence[str]) -> Table:
+    """Put the tiers of a longer chain below each candidate, for beside it there is no room."""
+    rows: list[tuple[str, ...]] = []
+    for candidate in measured:
+        latency = _word_change(
+            candidate.predicted_seconds, candidate.corrected_seconds, candidate.measured_seconds
+        )
+        cut = _sends(candidate.crossings)[0] or candidate.placement.verdict
+        mark = "taken" if candidate.is_chosen else ""
+        rows.append((cut, "", latency, _word_error(candidate), mark))
+        rows.extend(("", tier, _word_stage(candidate, tier), "", "") for tier in tiers)
+    return Table(
+        title="Candidates, predicted -> measured",
+        columns=(
+            Column(title="cut at", is_name=True),
+            Column(title="on"),
+            Column(title="time", alignment="right"),
+            Column(title="off", alignment="right"),
+            Column(title=""),
+        ),
+        rows=tuple(rows),
     )
 
 

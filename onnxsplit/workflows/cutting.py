@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import InfeasiblePlacementError, ParityError
 from onnxsplit.evidence import ParityResult
+from onnxsplit.graph import OperatorGraph
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import write_bundle
 from onnxsplit.model.carving import carve_stages
@@ -23,7 +24,9 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.placement import Plan
-from onnxsplit.planning.memory import measure_memory
+from onnxsplit.planning.data_homes import find_givers, list_resting
+from onnxsplit.planning.memory import measure_peaks
+from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
@@ -128,6 +131,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     progress.report("carving")
     description = _Description(
         grounds=grounds,
+        graphs=list_graphs(inquiry.question),
         plan=plan,
         carving=_carve(grounds.prepared, plan, engine),
         engine=engine if verify else None,
@@ -153,6 +157,8 @@ class _Description:
     Parameters
     ----------
     grounds : Grounds
+    graphs : list of OperatorGraph
+        At every shape that is planned for.
     plan : Plan
     carving : Carving
     engine : EngineOptions or None
@@ -161,6 +167,7 @@ class _Description:
     """
 
     grounds: Grounds
+    graphs: list[OperatorGraph]
     plan: Plan
     carving: Carving
     engine: EngineOptions | None
@@ -178,14 +185,15 @@ class _Description:
         if self.engine is not None:
             self.parity = self._verify(self.engine, folder, entries)
         profiles = self.grounds.profiles
-        memory = measure_memory(self.grounds.prepared.graph, self.plan.placement)
+        peaks = measure_peaks(self.graphs, self.plan.placement)
         return Manifest(
             model=describe_model(self.grounds.prepared),
             stages=tuple(
                 replace(
                     entry,
+                    state_bytes=self.plan.data.sum_state_bytes(entry.tier),
                     threads=profiles[entry.tier].environment.get("threads"),
-                    peak_bytes=None if (need := memory[entry.tier]) is None else need.peak_bytes,
+                    peak_bytes=peaks[entry.tier],
                 )
                 for entry in entries
             ),
@@ -251,20 +259,27 @@ def _make_plan(
             require_split=not allow_whole,
             min_share=min_share,
         )
-    placement = place_cut(inquiry.question.graph, cut_at)
+    placement = place_cut(inquiry.question.graph, cut_at, inquiry.question.topology.tiers)
     if not placement.is_proper:
         raise InfeasiblePlacementError(
-            f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
-            " of it. Name a tensor further up."
+            f"--cut-at {','.join(cut_at)} leaves nothing to the {placement.tiers[-1]}: every"
+            " operator is upstream of it. Name a tensor further up."
         )
     return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
 
 
 def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:
     """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
-    names = [crossing.tensor for crossing in plan.crossings]
+    names = list(dict.fromkeys(crossing.tensor for crossing in plan.crossings))
     boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
-    return carve_stages(prepared.model, prepared.graph, plan.placement, boundary)
+    return carve_stages(
+        prepared.model,
+        prepared.graph,
+        plan.placement,
+        boundary,
+        resting=list_resting(plan.data),
+        gives=find_givers(plan.data, plan.placement),
+    )
 
 
 def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:

@@ -1,6 +1,6 @@
 """What every plan stands on: the model with its sizes, a profile for each tier, and the link."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from onnxsplit.planning.scaling import FactorTable, profiles_from_costs, scale_b
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 from onnxsplit.tiers import DEVICE, SERVER, Topology
+from onnxsplit.workflows.chains import Tiers, read_chain, read_links
 from onnxsplit.workflows.costing import MeasuringOptions, settle_profiles
 from onnxsplit.workflows.preparation import (
     InputOptions,
@@ -26,7 +27,6 @@ from onnxsplit.workflows.targets import (
     LocalTier,
     TierSource,
     read_tier,
-    read_topology,
 )
 
 TablePath = str | PathLike[str]
@@ -40,10 +40,12 @@ class Surroundings:
     ----------
     device, server : path, str or Profile
         A profile, ``local`` or ``local:SPEED``.
-    link : path, str or Link
-        A preset, a rate for both ways, or a link file.
+    links : tuple of path, str or Link
+        Presets, rates for both ways, or link files; one for each pair of neighbours.
+    tiers : mapping of str to path, str or Profile
+        A chain of the caller's own, in the place of device and server; the device side first.
     uplink, downlink, rtt : str or None
-        Replace single figures of the link.
+        Replace single figures of the link, where there is just one.
     costs : path or None
         A table of every operator's seconds on both tiers, in the place of device and server.
     device_scale, server_scale : path or None
@@ -52,7 +54,8 @@ class Surroundings:
 
     device: TierSource
     server: TierSource
-    link: LinkSource
+    links: tuple[LinkSource, ...]
+    tiers: Tiers = field(default_factory=dict)
     uplink: str | None = None
     downlink: str | None = None
     rtt: str | None = None
@@ -68,17 +71,48 @@ class Surroundings:
         UsageError, ProfileError
             A file is missing or malformed, or tiers come beside a table of costs.
         """
+        has_pair = (self.device, self.server) != (DEFAULT_DEVICE, DEFAULT_SERVER)
+        if self.tiers:
+            self._check_alone(has_pair=has_pair)
+            return read_chain(self.tiers)
         if self.costs is None:
             return {
                 DEVICE: read_tier(self.device, DEVICE),
                 SERVER: read_tier(self.server, SERVER),
             }
-        if (self.device, self.server) != (DEFAULT_DEVICE, DEFAULT_SERVER):
+        if has_pair:
             raise UsageError(
                 "--costs holds the costs of both tiers; drop it, or --device and --server."
             )
         path = Path(self.costs)
         return {**profiles_from_costs(read_costs(path), (DEVICE, SERVER), source=path.name)}
+
+    def _check_alone(self, *, has_pair: bool) -> None:
+        """Refuse what speaks of device and server beside a chain of other tiers."""
+        given = {
+            "--device and --server": has_pair,
+            "--costs": self.costs is not None,
+            "--device-scale": self.device_scale is not None,
+            "--server-scale": self.server_scale is not None,
+        }
+        for flag, is_given in given.items():
+            if is_given:
+                raise UsageError(
+                    f"--tier says what every tier is, so {flag} can't be given as well; drop one of"
+                    " the two."
+                )
+
+    def read_links(self, tiers: Iterable[str]) -> Topology:
+        """Return the chain of these tiers.
+
+        Raises
+        ------
+        UsageError
+            The links do not fit the tiers, or one can't be read.
+        """
+        return read_links(
+            self.links, tuple(tiers), uplink=self.uplink, downlink=self.downlink, rtt=self.rtt
+        )
 
     def read_scales(self) -> dict[str, FactorTable]:
         """Return the tables to scale tiers by.
@@ -142,13 +176,8 @@ def lay_grounds(
     OnnxSplitError
         The model, a profile or the link can't be used, or a dim has no size.
     """
-    topology = read_topology(
-        surroundings.link,
-        uplink=surroundings.uplink,
-        downlink=surroundings.downlink,
-        rtt=surroundings.rtt,
-    )
     tiers, scales = surroundings.read_tiers(), surroundings.read_scales()
+    topology = surroundings.read_links(tiers)
     given = [source for source in tiers.values() if isinstance(source, Profile)]
     prepare = prepare_by_running if run or len(given) < len(tiers) else prepare_from_profiles
     prepared = prepare(model, sizes, measuring.engine, progress, profiles=given)

@@ -1,11 +1,11 @@
 """The closed loop of ``cut``: time the best candidates' stages, and take the fastest."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from onnxsplit.engines.ort import describe_environment
-from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import ProfileMismatchError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec
@@ -16,16 +16,16 @@ from onnxsplit.placement import Plan
 from onnxsplit.planning.balance import note_small_share
 from onnxsplit.planning.candidates import find_candidates, identify
 from onnxsplit.planning.correction import correct_candidates, explain_choice
+from onnxsplit.planning.data_homes import find_givers, list_resting, locate_data
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.plans import make_plan_for, open_solver
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
+from onnxsplit.planning.question import Question
 from onnxsplit.profiling.cache import ProfileCache, derive_key
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.progress import Progress
-from onnxsplit.workflows.costing import MeasuringOptions
-from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.preparation import PreparedModel
 from onnxsplit.workflows.requests import Inquiry
 
@@ -103,6 +103,9 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
         A stage can't be run.
     """
     grounds, question, constraints = inquiry.grounds, inquiry.question, inquiry.constraints
+    if question.variants:
+        _refuse_mix(loop)
+        return plan
     count = _settle_count(loop, inquiry)
     if count == 0:
         return plan
@@ -112,8 +115,7 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
     predicted = price_placement(question, plan.placement)
     candidates, notes = _find_candidates(solver, predicted, count, loop)
     given = [timing for entry in loop.timings for timing in entry.timings]
-    measuring = inquiry.request.measuring
-    here = _time_candidates(candidates, grounds, measuring, progress) if grounds.speeds else []
+    here = _time_candidates(candidates, inquiry, progress) if grounds.speeds else []
     measured = correct_candidates(candidates, [*given, *here])
     notes.extend(_note_unused(given, candidates))
     chosen = next(candidate for candidate in measured if candidate.is_chosen)
@@ -141,6 +143,13 @@ def _find_candidates(
         f" {len(candidates)} of {count} found."
     )
     return candidates, [note]
+
+
+def _refuse_mix(loop: LoopOptions) -> None:
+    """Refuse to time stages for a mix: the times would be those of one shape."""
+    if loop.count or loop.timings:
+        flag = "--stage-times" if loop.timings else f"--measure {loop.count}"
+        raise UsageError(f"{flag} is of one shape, and --mix is of several; drop one of the two.")
 
 
 def _settle_count(loop: LoopOptions, inquiry: Inquiry) -> int:
@@ -203,13 +212,13 @@ def _note_unused(
 
 def _time_candidates(
     candidates: Sequence[PricedPlacement],
-    grounds: Grounds,
-    measuring: MeasuringOptions,
+    inquiry: Inquiry,
     progress: Progress,
 ) -> list[StageTiming]:
     """Time the candidates' stages here, or take them from the cache."""
+    grounds, measuring = inquiry.grounds, inquiry.request.measuring
     cache = ProfileCache.locate() if measuring.cache else None
-    keys = [_derive_key(priced, grounds.prepared, measuring.engine) for priced in candidates]
+    keys = [_derive_key(priced, inquiry) for priced in candidates]
     known: dict[str, tuple[StageTiming, ...]] = {}
     for key in keys:
         kept = cache.load_timings(key) if cache is not None and key else None
@@ -220,7 +229,7 @@ def _time_candidates(
         for key, priced in zip(keys, candidates, strict=True)
         if not key or key not in known
     ]
-    fresh = _measure([priced for _, priced in missing], grounds, measuring, progress)
+    fresh = _measure([priced for _, priced in missing], inquiry, progress)
     for (key, _), timings in zip(missing, fresh, strict=True):
         if cache is not None and key:
             cache.store_timings(
@@ -246,14 +255,15 @@ def _scale(timing: StageTiming, speed: float) -> StageTiming:
     return replace(timing, seconds=timing.seconds / speed, evidence="scaled")
 
 
-def _derive_key(
-    priced: PricedPlacement, prepared: PreparedModel, engine: EngineOptions
-) -> str | None:
+def _derive_key(priced: PricedPlacement, inquiry: Inquiry) -> str | None:
     """Return the key of a candidate's stage times; None for a model without a hash."""
+    prepared, engine = inquiry.grounds.prepared, inquiry.request.engine
+    homes = locate_data(inquiry.question, priced.placement)
     sha256 = prepared.graph.identity.sha256
     if sha256 is None:
         return None
     tiers = "\n".join(f"{name}\t{tier}" for name, tier in priced.placement.tier_of.items())
+    tiers += json.dumps(homes.to_json()) if homes else ""  # they are ports of other stages
     return derive_key(
         method=f"{_METHOD}:{hashlib.sha256(tiers.encode()).hexdigest()}",
         model_sha256=sha256,
@@ -264,12 +274,12 @@ def _derive_key(
 
 def _measure(
     candidates: Sequence[PricedPlacement],
-    grounds: Grounds,
-    measuring: MeasuringOptions,
+    inquiry: Inquiry,
     progress: Progress,
 ) -> list[tuple[StageTiming, ...]]:
     """Carve the candidates and time their stages."""
-    prepared, engine = grounds.prepared, measuring.engine
+    prepared, measuring = inquiry.grounds.prepared, inquiry.request.measuring
+    engine = measuring.engine
     names = dict.fromkeys(c.tensor for priced in candidates for c in priced.crossings)
     boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
     weight_bytes = sum(prepared.graph.weight_bytes.values())
@@ -283,7 +293,7 @@ def _measure(
             rule=StopRule(budget_seconds=_BUDGET_SHARE * measuring.budget_seconds / len(rounds)),
             progress=progress,
         )
-        chains = [_carve(priced, prepared, boundary) for priced in group]
+        chains = [_carve(priced, prepared, boundary, inquiry.question) for priced in group]
         times = time_chains(chains, prepared.batches[0], engine, instruments)
         for priced, entry in zip(group, times, strict=True):
             timings.append(
@@ -303,10 +313,21 @@ def _measure(
 
 
 def _carve(
-    priced: PricedPlacement, prepared: PreparedModel, boundary: Mapping[str, TensorSpec]
+    priced: PricedPlacement,
+    prepared: PreparedModel,
+    boundary: Mapping[str, TensorSpec],
+    question: Question,
 ) -> list[RunnableStage]:
     """Carve one candidate in memory."""
-    carving = carve_stages(prepared.model, prepared.graph, priced.placement, boundary)
+    homes = locate_data(question, priced.placement)
+    carving = carve_stages(
+        prepared.model,
+        prepared.graph,
+        priced.placement,
+        boundary,
+        resting=list_resting(homes),
+        gives=find_givers(homes, priced.placement),
+    )
     return [
         RunnableStage(
             tier=stage.tier,

@@ -73,4 +73,5 @@ def _choose_placement(
         return placement
     if placement is not None:
         return read_placement(Path(placement), question.graph, question.topology.tiers)
-    return place_cut(question.graph, tuple(cut_at)) if cut_at else None
+    tiers = question.topology.tiers
+    return place_cut(question.graph, tuple(cut_at), tiers) if cut_at else None

@@ -2,19 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.mixes import pose_mix
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.chains import Links, Tiers, list_links
 from onnxsplit.workflows.costing import MeasuringOptions
+from onnxsplit.workflows.data_places import AUTO, DataOptions, read_places
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.mixing import Mix, check_mix, choose_sources, join_grounds
 from onnxsplit.workflows.preparation import InputOptions, InputSource
-from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, LinkSource, TierSource
+from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSource
 
 TablePath = str | os.PathLike[str]
 
@@ -24,7 +28,8 @@ class PlanWishes(TypedDict, total=False):
 
     device: TierSource
     server: TierSource
-    link: LinkSource
+    link: Links
+    tiers: Tiers | None
     uplink: str | None
     downlink: str | None
     rtt: str | None
@@ -33,10 +38,15 @@ class PlanWishes(TypedDict, total=False):
     server_scale: TablePath | None
     shapes: Mapping[str, Sequence[int]] | None
     dims: Mapping[str, int] | None
+    mix: Mix
     inputs: InputSource | None
     objective: Objective
     pin_device: Sequence[str]
     pin_server: Sequence[str]
+    pins: Sequence[tuple[str, str]]
+    input_at: Sequence[tuple[str, str]]
+    output_at: Sequence[tuple[str, str]]
+    state: Sequence[str]
     threads: int | None
     provider: str | None
     cache: bool
@@ -50,10 +60,12 @@ class PlanRequest:
     ----------
     device, server : path, str or Profile
         A profile, ``local`` (measure this machine) or ``local:SPEED``.
-    link : path, str or Link
-        A preset, a rate for both ways, or a link file.
+    link : path, str or Link, or a sequence of them
+        A preset, a rate for both ways, or a link file; one for each pair of neighbours.
+    tiers : mapping of str to path, str or Profile, optional
+        A chain of two or more tiers in the place of device and server; the device side first.
     uplink, downlink, rtt : str, optional
-        Replace single figures of the link.
+        Replace single figures of the link, where there is just one.
     costs : path, optional
         A CSV of every operator's seconds on both tiers, in the place of device and server.
     device_scale, server_scale : path, optional
@@ -61,17 +73,28 @@ class PlanRequest:
     shapes, dims, inputs : mapping, mapping, path or mapping, optional
         Fix the inputs' sizes; given inputs serve for measuring and verifying as well. Profiles fix
         what these leave open.
+    mix : sequence of (mapping of str to int, float)
+        Symbolic dims and weight of each of several shapes that one placement is to serve; what is
+        minimised is their weighted sum. Profile files are then one for each shape, separated by
+        commas.
     objective : Objective
         What is minimised.
     pin_device, pin_server : sequence of str
-        Globs over operator names, or ``op:TYPE``.
+        Globs over operator names, or ``op:TYPE``, for the first and the last tier.
+    pins : sequence of (str, str)
+        Tier and glob, for any tier.
+    input_at, output_at : sequence of (str, str)
+        Model input or output, and the tier at an end of the chain where it lives or is wanted.
+    state : sequence of str
+        ``PAST=PRESENT`` patterns of inputs that are the last run's outputs; ``auto`` or ``none``.
     threads, provider, cache
         How this machine is measured, if it is.
     """
 
     device: TierSource = DEFAULT_DEVICE
     server: TierSource = DEFAULT_SERVER
-    link: LinkSource = "wifi"
+    link: Links = "wifi"
+    tiers: Tiers | None = None
     uplink: str | None = None
     downlink: str | None = None
     rtt: str | None = None
@@ -80,10 +103,15 @@ class PlanRequest:
     server_scale: TablePath | None = None
     shapes: Mapping[str, Sequence[int]] | None = None
     dims: Mapping[str, int] | None = None
+    mix: Mix = ()
     inputs: InputSource | None = None
     objective: Objective = field(default_factory=InferenceLatency)
     pin_device: Sequence[str] = ()
     pin_server: Sequence[str] = ()
+    pins: Sequence[tuple[str, str]] = ()
+    input_at: Sequence[tuple[str, str]] = ()
+    output_at: Sequence[tuple[str, str]] = ()
+    state: Sequence[str] = (AUTO,)
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
@@ -104,7 +132,8 @@ class PlanRequest:
         return Surroundings(
             device=self.device,
             server=self.server,
-            link=self.link,
+            links=list_links(self.link),
+            tiers=self.tiers or {},
             uplink=self.uplink,
             downlink=self.downlink,
             rtt=self.rtt,
@@ -116,7 +145,16 @@ class PlanRequest:
     @property
     def constraints(self) -> Constraints:
         """What a placement must respect."""
-        return Constraints(pin_device=tuple(self.pin_device), pin_server=tuple(self.pin_server))
+        return Constraints(
+            pin_device=tuple(self.pin_device),
+            pin_server=tuple(self.pin_server),
+            pins=tuple(self.pins),
+        )
+
+    @property
+    def data(self) -> DataOptions:
+        """Where data lives."""
+        return DataOptions(input_at=self.input_at, output_at=self.output_at, state=self.state)
 
     def size_inputs(self, *, batches: int = 1) -> InputOptions:
         """Return how the model's inputs are fixed."""
@@ -171,18 +209,50 @@ def open_inquiry(
     OnnxSplitError
         The model, a profile or the link can't be used, a dim has no size, or an option is wrong.
     """
-    grounds = lay_grounds(
-        model,
-        request.surroundings,
-        request.size_inputs(batches=batches),
-        request.measuring,
-        progress,
-        run=run,
+    if not request.mix:
+        grounds = _lay(model, request, progress, run=run, batches=batches)
+        return Inquiry(request=request, grounds=grounds, question=_pose(request, grounds))
+    check_mix(
+        request.mix,
+        has_inputs=request.inputs is not None,
+        has_costs=request.costs is not None,
     )
-    question = pose_question(
+    several = [
+        _lay(model, request, progress, run=run, batches=batches, shape=place)
+        for place in range(len(request.mix))
+    ]
+    question = pose_mix(
+        [
+            (dims, weight, _pose(request, grounds))
+            for (dims, weight), grounds in zip(request.mix, several, strict=True)
+        ]
+    )
+    return Inquiry(request=request, grounds=join_grounds(several), question=question)
+
+
+def _lay(
+    model: ModelSource,
+    request: PlanRequest,
+    progress: Progress,
+    *,
+    run: bool,
+    batches: int,
+    shape: int | None = None,
+) -> Grounds:
+    """Lay the grounds at the one shape, or at one of a mix."""
+    surroundings, sizes = request.surroundings, request.size_inputs(batches=batches)
+    if shape is not None:
+        surroundings = choose_sources(surroundings, shape, len(request.mix))
+        sizes = replace(sizes, dims={**sizes.dims, **request.mix[shape][0]})
+    return lay_grounds(model, surroundings, sizes, request.measuring, progress, run=run)
+
+
+def _pose(request: PlanRequest, grounds: Grounds) -> Question:
+    """Put the question at one shape."""
+    return pose_question(
         grounds.prepared.graph,
         grounds.profiles,
         grounds.topology,
         objective=request.objective,
+        places=read_places(request.data, grounds.prepared.graph, grounds.topology.tiers),
     )
-    return Inquiry(request=request, grounds=grounds, question=question)

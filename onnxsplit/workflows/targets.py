@@ -30,7 +30,7 @@ class LocalTier:
     speed: float = 1.0
 
 
-def read_tier(source: TierSource, tier: str) -> Profile | LocalTier:
+def read_tier(source: TierSource, tier: str, *, flag: str | None = None) -> Profile | LocalTier:
     """Read ``local``, ``local:SPEED``, a profile file or a profile.
 
     Parameters
@@ -38,6 +38,8 @@ def read_tier(source: TierSource, tier: str) -> Profile | LocalTier:
     source : str, path or Profile
     tier : str
         The tier that it stands for; it replaces the one in the file.
+    flag : str, optional
+        What the caller typed before the source, for messages; ``--<tier>`` if not given.
 
     Raises
     ------
@@ -48,14 +50,14 @@ def read_tier(source: TierSource, tier: str) -> Profile | LocalTier:
     """
     if isinstance(source, Profile):
         return source
-    text = os.fspath(source)
+    text, flag = os.fspath(source), flag or f"--{tier} "
     if text == "local":
         return LocalTier()
     if text.startswith("local:"):
-        return LocalTier(speed=_parse_speed(text.removeprefix("local:"), tier))
+        return LocalTier(speed=_parse_speed(text.removeprefix("local:"), flag))
     if not Path(text).is_file():
         raise UsageError(
-            f"--{tier} {text}: there is no such profile file; give a file that"
+            f"{flag}{text}: there is no such profile file; give a file that"
             " `onnxsplit profile` wrote, `local`, or `local:SPEED` such as local:0.05."
         )
     return read_profile(Path(text))
@@ -102,7 +104,7 @@ def _read_link(source: LinkSource) -> Link:
         ) from error
 
 
-def _parse_speed(text: str, tier: str) -> float:
+def _parse_speed(text: str, flag: str) -> float:
     """Read the SPEED of ``local:SPEED``."""
     try:
         speed = float(text)
@@ -110,7 +112,7 @@ def _parse_speed(text: str, tier: str) -> float:
         speed = 0.0
     if not 0 < speed < float("inf"):
         raise UsageError(
-            f"--{tier} local:{text}: the speed must be a positive number, such as local:0.05 for a"
+            f"{flag}local:{text}: the speed must be a positive number, such as local:0.05 for a"
             " machine twenty times slower than this one."
         )
     return speed

@@ -28,18 +28,22 @@ _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
 
+CACHED = ("gpt2", "llama")
+"""Decoders that can be built with a key-value cache."""
+
 _TRANSFORMERS = {"bert", "gpt2", "llama"}
 _OWN_SIZES = {"lenet": 32}
 _OWN_CLASSES = {"lenet": 10, "unet": 2}
 _SMALLEST_IMAGES = {"alexnet": 64, "lenet": 32, "googlenet": 64, "squeezenet": 64, "unet": 32}
 
 
-def build(
+def build(  # noqa: PLR0913 - one argument for each size
     name: str,
     *,
     batch: int | str = 1,
     image_size: int | None = None,
     sequence_length: int | str | None = None,
+    past_length: int | str | None = None,
     width: float = 1.0,
     depth: float | None = None,
     classes: int | None = None,
@@ -57,6 +61,8 @@ def build(
         Height and width; the network's usual one if not given.
     sequence_length : int or str, optional
         Tokens of a transformer; a name makes them symbolic.
+    past_length : int or str, optional
+        Tokens in a decoder's key-value cache, which it then reads and extends.
     width, depth : float
         Factors on channels and on repeated blocks.
     classes : int, optional
@@ -74,10 +80,13 @@ def build(
         _refuse(name, image_size=image_size, classes=classes)
     else:
         _refuse(name, sequence_length=sequence_length)
+    if name not in CACHED:
+        _refuse(name, past_length=past_length)
     settings = Settings(
         batch=batch,
         image_size=_OWN_SIZES.get(name, 224) if image_size is None else image_size,
         sequence_length=128 if sequence_length is None else sequence_length,
+        past_length=past_length,
         width=width,
         depth=1.0 if depth is None else depth,
         classes=_OWN_CLASSES.get(name, 1000) if classes is None else classes,
@@ -93,9 +102,18 @@ def _refuse(name: str, **sizes: int | str | None) -> None:
             raise UsageError(f"{name} has no {size}; leave it out.")
 
 
-def build_reduced(name: str, *, batch: int | str = 1) -> onnx.ModelProto:
+def build_reduced(
+    name: str, *, batch: int | str = 1, past_length: int | str | None = None
+) -> onnx.ModelProto:
     """Build a network of the same topology, small enough for quick tests."""
     if name in _TRANSFORMERS:
-        return build(name, batch=batch, sequence_length=12, width=1 / 6, depth=1 / 6)
+        return build(
+            name,
+            batch=batch,
+            sequence_length=12,
+            past_length=past_length,
+            width=1 / 6,
+            depth=1 / 6,
+        )
     size = _SMALLEST_IMAGES.get(name, 32)
     return build(name, batch=batch, image_size=size, width=1 / 8, depth=1 / 2, classes=10)

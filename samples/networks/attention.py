@@ -1,6 +1,7 @@
 """Transformers: a BERT-like encoder and a GPT-2-like decoder."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -49,7 +50,10 @@ def build_bert(settings: Settings) -> onnx.ModelProto:
 
 
 def build_gpt2(settings: Settings) -> onnx.ModelProto:
-    """Build a decoder like GPT-2 small (Radford et al. 2019); input and output share a table."""
+    """Build a decoder like GPT-2 small (Radford et al. 2019); input and output share a table.
+
+    With a cache it takes ``position_ids`` as well, as exporters have it.
+    """
     net = Builder(settings)
     width = _HEAD_WIDTH * max(1, round(12 * settings.width))
     ids = net.add_input("input_ids", np.int64, [settings.batch, settings.sequence_length])
@@ -57,12 +61,22 @@ def build_gpt2(settings: Settings) -> onnx.ModelProto:
     words = _table(net, "wte.weight", vocabulary, width)
     places = _table(net, "wpe.weight", _limit(settings, _CONTEXT), width)
     x = net.apply("Gather", "wte", [words, ids])
-    hidden = Feature(net.apply("Add", "embed", [x, _positions(net, ids, places)]), width)
-    bias = _causal_bias(net, ids)
-    for layer in range(settings.repeats(12)):
+    layers = settings.repeats(12)
+    cache: list[list[gs.Variable]] = [[] for _ in range(layers)]
+    if settings.past_length is None:
+        rows, bias = _positions(net, ids, places), _causal_bias(net, ids)
+    else:
+        numbers = net.add_input(
+            "position_ids", np.int64, [settings.batch, settings.sequence_length]
+        )
+        cache = net.add_cache(layers, width // _HEAD_WIDTH, _HEAD_WIDTH)
+        rows = net.apply("Gather", "positions", [places, numbers])
+        bias = _causal_bias(net, ids, cache[0][0])
+    hidden = Feature(net.apply("Add", "embed", [x, rows]), width)
+    for layer in range(layers):
         name = f"h{layer}"
         y = _normalise(net, hidden, f"{name}/norm1")
-        y = _attend(net, y, bias, f"{name}/attention", fused=True)
+        y = _attend(net, y, bias, f"{name}/attention", fused=True, cache=cache[layer])
         hidden = net.add(hidden, y, f"{name}/add1")
         y = _project(net, _normalise(net, hidden, f"{name}/norm2"), 4 * width, f"{name}/fc")
         y = _project(net, _gelu_by_tanh(net, y, f"{name}/gelu"), width, f"{name}/proj")
@@ -113,12 +127,19 @@ def _mask_bias(net: Builder, mask: gs.Tensor) -> gs.Variable:
     return net.apply("Mul", "mask/bias", [gaps, net.scalar("mask/masked", _MASKED)])
 
 
-def _causal_bias(net: Builder, ids: gs.Tensor) -> gs.Variable:
+def _causal_bias(net: Builder, ids: gs.Tensor, past: gs.Tensor | None = None) -> gs.Variable:
     """Cut the causal bias for as many tokens as there are out of the one for all."""
     full = np.triu(np.full((_CONTEXT, _CONTEXT), _MASKED, dtype=np.float32), k=1)
     length = _length(net, ids, "causal")
+    starts: gs.Tensor = net.integers("causal/starts", [0, 0])
+    if past is not None:
+        shape = net.apply("Shape", "causal/past/shape", [past])
+        axis, zero = net.integers("causal/past/axis", [2]), net.integers("causal/past/zero", [0])
+        before = net.apply("Gather", "causal/past", [shape, axis], {"axis": 0})
+        starts = net.apply("Concat", "causal/begins", [before, zero], {"axis": 0})
+        length = net.apply("Add", "causal/total", [before, length])
     ends = net.apply("Concat", "causal/ends", [length, length], {"axis": 0})
-    starts, axes = net.integers("causal/starts", [0, 0]), net.integers("causal/axes", [0, 1])
+    axes = net.integers("causal/axes", [0, 1])
     return net.apply("Slice", "causal", [net.store("causal/bias", full), starts, ends, axes])
 
 
@@ -140,7 +161,13 @@ def _normalise(net: Builder, x: Feature, name: str) -> Feature:
 
 
 def _attend(
-    net: Builder, x: Feature, bias: gs.Tensor, name: str, *, fused: bool = False
+    net: Builder,
+    x: Feature,
+    bias: gs.Tensor,
+    name: str,
+    *,
+    fused: bool = False,
+    cache: Sequence[gs.Tensor] = (),
 ) -> Feature:
     """Add multi-head attention; fused, one projection makes queries, keys and values."""
     heads = x.channels // _HEAD_WIDTH
@@ -156,10 +183,16 @@ def _attend(
             "Transpose",
             f"{name}/{part}/transpose",
             [net.apply("Reshape", f"{name}/{part}/reshape", [tensor, apart])],
-            {"perm": [0, 2, 3, 1] if part == "k" else [0, 2, 1, 3]},
+            {"perm": [0, 2, 3, 1] if part == "k" and not cache else [0, 2, 1, 3]},
         )
         for part, tensor in zip("qkv", parts, strict=True)
     ]
+    if cache:
+        turned[1:] = [
+            net.extend_cache(new, past, heads, _HEAD_WIDTH, f"{name}/{part}")
+            for part, new, past in zip("kv", turned[1:], cache, strict=True)
+        ]
+        turned[1] = net.apply("Transpose", f"{name}/k/turn", [turned[1]], {"perm": [0, 1, 3, 2]})
     scores = net.apply("MatMul", f"{name}/scores", turned[:2])
     scale = net.scalar(f"{name}/scale.value", math.sqrt(_HEAD_WIDTH))
     scores = net.apply("Div", f"{name}/scale", [scores, scale])

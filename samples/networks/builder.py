@@ -36,6 +36,9 @@ class Settings:
         Height and width.
     sequence_length : int or str
         Tokens; a name makes them symbolic.
+    past_length : int, str or None
+        Tokens in the key-value cache of a decoder, which then reads and writes one; a name makes
+        them symbolic.
     width, depth : float
         Factors on channels and on repeated blocks.
     classes : int
@@ -50,6 +53,7 @@ class Settings:
     batch: int | str = 1
     image_size: int = 224
     sequence_length: int | str = 128
+    past_length: int | str | None = None
     width: float = 1.0
     depth: float = 1.0
     classes: int = 1000
@@ -59,6 +63,8 @@ class Settings:
         """Refuse what no network can be built with."""
         for name in ("batch", "image_size", "sequence_length", "classes"):
             _check_dim(name, getattr(self, name))
+        if self.past_length is not None:
+            _check_dim("past_length", self.past_length)
         for name in ("width", "depth"):
             factor = getattr(self, name)
             if not (math.isfinite(factor) and factor > 0):
@@ -110,6 +116,7 @@ class Builder:
     settings: Settings
     nodes: list[gs.Node] = field(default_factory=list)
     inputs: list[gs.Variable] = field(default_factory=list)
+    presents: list[gs.Variable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Seed the weights."""
@@ -126,6 +133,30 @@ class Builder:
         size = self.settings.image_size
         shape = [self.settings.batch, channels, size, size]
         return Feature(self.add_input("image", np.float32, shape), channels, size)
+
+    def extend_cache(
+        self, x: gs.Tensor, past: gs.Tensor, heads: int, width: int, name: str
+    ) -> gs.Variable:
+        """Put new keys or values behind those of the cache, and give both as a model output."""
+        present = self.apply("Concat", f"{name}/extend", [past, x], {"axis": 2})
+        present.name = past.name.replace("past_key_values", "present")
+        present.dtype = np.float32
+        before, new = self.settings.past_length, self.settings.sequence_length
+        total = before + new if isinstance(before, int) and isinstance(new, int) else "total"
+        present.shape = [self.settings.batch, heads, total, width]
+        self.presents.append(present)
+        return present
+
+    def add_cache(self, layers: int, heads: int, width: int) -> list[list[gs.Variable]]:
+        """Add the inputs of a key-value cache: keys and values of every layer, by usual names."""
+        shape = [self.settings.batch, heads, self.settings.past_length or 0, width]
+        return [
+            [
+                self.add_input(f"past_key_values.{layer}.{part}", np.float32, shape)
+                for part in ("key", "value")
+            ]
+            for layer in range(layers)
+        ]
 
     def store(self, name: str, values: Array) -> gs.Constant:
         """Make an initializer."""
@@ -304,13 +335,17 @@ class Builder:
         return Feature(tensor, width)
 
     def finish(self, name: str, output: Feature, shape: Sequence[int | str]) -> onnx.ModelProto:
-        """Make the model, with ``output`` as its only output."""
+        """Make the model, with ``output`` as its output, before those of a cache."""
         result = output.tensor
         result.name = "logits"
         result.dtype = np.float32
         result.shape = list(shape)
         graph = gs.Graph(
-            nodes=self.nodes, inputs=self.inputs, outputs=[result], name=name, opset=OPSET
+            nodes=self.nodes,
+            inputs=self.inputs,
+            outputs=[result, *self.presents],
+            name=name,
+            opset=OPSET,
         )
         model: onnx.ModelProto = gs.export_onnx(graph, do_type_check=False)
         model.ir_version = IR_VERSION

@@ -1,6 +1,7 @@
 """A decoder of the Llama family: rotary positions, grouped queries, gated SiLU, all primitives."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,12 +56,15 @@ def build_llama(settings: Settings) -> onnx.ModelProto:
     vocabulary = _VOCABULARY if scale == 1 else max(64, round(_VOCABULARY * scale**2))
     ids = net.add_input("input_ids", np.int64, [settings.batch, settings.sequence_length])
     words = net.store("embed.weight", net.sample((vocabulary, sizes.hidden), 0.02))
-    places = _place_tokens(net, ids, sizes.head)
+    layers = settings.repeats(_LAYERS)
+    cached = settings.past_length is not None
+    cache = net.add_cache(layers, _SHARED, sizes.head) if cached else [[] for _ in range(layers)]
+    places = _place_tokens(net, ids, sizes.head, cache[0][0] if cached else None)
     x = net.apply("Gather", "embed", [words, ids])
-    for layer in range(settings.repeats(_LAYERS)):
+    for layer in range(layers):
         name = f"layer{layer}"
         y = _normalise(net, x, sizes.hidden, f"{name}/norm1")
-        y = _attend(net, y, places, sizes, f"{name}/attention")
+        y = _attend(net, y, places, sizes, f"{name}/attention", cache[layer])
         x = net.apply("Add", f"{name}/add1", [x, y])
         y = _normalise(net, x, sizes.hidden, f"{name}/norm2")
         x = net.apply("Add", f"{name}/add2", [x, _feed_forward(net, y, sizes, f"{name}/mlp")])
@@ -72,16 +76,26 @@ def build_llama(settings: Settings) -> onnx.ModelProto:
     )
 
 
-def _place_tokens(net: Builder, ids: gs.Tensor, head: int) -> _Places:
+def _place_tokens(
+    net: Builder, ids: gs.Tensor, head: int, past: gs.Tensor | None = None
+) -> _Places:
     """Compute angles and the causal bias from the number of tokens, whatever it is."""
     shape = net.apply("Shape", "places/shape", [ids])
     index = net.integers("places/length.index", 1)
     length = net.apply("Gather", "places/length", [shape, index], {"axis": 0})
-    bounds = [net.integers("places/start", 0), length, net.integers("places/step", 1)]
-    places = net.apply("Range", "places", bounds)
+    zero, step = net.integers("places/start", 0), net.integers("places/step", 1)
+    if past is None:
+        places = seen_places = net.apply("Range", "places", [zero, length, step])
+    else:
+        cached = net.apply("Shape", "places/past/shape", [past])
+        axis = net.integers("places/past.index", 2)
+        start = net.apply("Gather", "places/past", [cached, axis], {"axis": 0})
+        total = net.apply("Add", "places/total", [start, length])
+        places = net.apply("Range", "places", [start, total, step])
+        seen_places = net.apply("Range", "places/all", [zero, total, step])
     rows = net.apply("Unsqueeze", "places/rows", [places, net.integers("places/rows.axes", [1])])
     columns = net.apply(
-        "Unsqueeze", "places/columns", [places, net.integers("places/columns.axes", [0])]
+        "Unsqueeze", "places/columns", [seen_places, net.integers("places/columns.axes", [0])]
     )
     seen = net.apply("GreaterOrEqual", "causal/seen", [rows, columns])
     values = [net.scalar("causal/free", 0.0), net.scalar("causal/masked", _MASKED)]
@@ -97,15 +111,24 @@ def _place_tokens(net: Builder, ids: gs.Tensor, head: int) -> _Places:
     )
 
 
-def _attend(net: Builder, x: gs.Tensor, places: _Places, sizes: _Sizes, name: str) -> gs.Variable:
+def _attend(
+    net: Builder,
+    x: gs.Tensor,
+    places: _Places,
+    sizes: _Sizes,
+    name: str,
+    cache: Sequence[gs.Tensor] = (),
+) -> gs.Variable:
     """Add causal attention, in which several heads of queries share keys and values."""
     queries = _take_heads(net, x, _HEADS, sizes, f"{name}/q")
     keys = _take_heads(net, x, _SHARED, sizes, f"{name}/k")
     values = _take_heads(net, x, _SHARED, sizes, f"{name}/v")
     queries = _rotate(net, queries, places, sizes.head, f"{name}/q/rotary")
-    keys = _share(
-        net, _rotate(net, keys, places, sizes.head, f"{name}/k/rotary"), sizes, f"{name}/k"
-    )
+    keys = _rotate(net, keys, places, sizes.head, f"{name}/k/rotary")
+    if cache:
+        keys = net.extend_cache(keys, cache[0], _SHARED, sizes.head, f"{name}/k")
+        values = net.extend_cache(values, cache[1], _SHARED, sizes.head, f"{name}/v")
+    keys = _share(net, keys, sizes, f"{name}/k")
     keys = net.apply("Transpose", f"{name}/k/turn", [keys], {"perm": [0, 1, 3, 2]})
     scores = net.apply("MatMul", f"{name}/scores", [queries, keys])
     scale = net.scalar(f"{name}/scale.value", 1 / math.sqrt(sizes.head))

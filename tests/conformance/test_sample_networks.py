@@ -17,6 +17,7 @@ from tests.conformance.harness import (
     Tally,
     check_all,
     choose_cuts,
+    draw_ideal,
     find_narrow_cuts,
     plan_cuts,
     prepare_subject,
@@ -55,6 +56,18 @@ def test_a_network_of_any_batch_equals_its_stages(name: str) -> None:
     subject = make_subject(name, build_reduced(name, batch="batch"))
     tally = check_network(subject, choose_cuts(subject.graph, seed=SEED, most=4))
     assert tally.cuts["bits"] >= 2
+
+
+@pytest.mark.parametrize("name", ["densenet121", "googlenet", "gpt2", "shufflenet", "unet"])
+def test_a_network_equals_its_stages_on_three_tiers(name: str) -> None:
+    subject = make_subject(name, build_reduced(name))
+    rng = random.Random(SEED)
+    chains = []
+    for _ in range(3):
+        one, two = (draw_ideal(subject.graph, rng) for _ in range(2))
+        chains.append(split_at(subject.graph, one, one | two))
+    tally = check_network(subject, chains)
+    assert tally.cuts["bits"] == 3
 
 
 @pytest.mark.slow

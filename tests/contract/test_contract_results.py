@@ -23,6 +23,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "measure": ["cut", workshop.model, "--link", "ethernet", "-o", "m", "--measure", "2"],
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
+        "chain": ["cut", workshop.model, *workshop.chain_options(), "-o", "chain"],
         "plan": ["plan", *planned, "--timings"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
@@ -34,6 +35,7 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
 NAMES = [
     "cut",
     "measure",
+    "chain",
     "profile",
     "stages",
     "plan",

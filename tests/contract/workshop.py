@@ -76,6 +76,12 @@ class Workshop:
     def cut_options(self) -> list[str]:
         return ["--device", str(self.device), "--server", str(self.server), "--link", "ethernet"]
 
+    def chain_options(self) -> list[str]:
+        tiers = {"a phone": self.device, "edge/box": self.server, "cloud": self.server}
+        named = [word for name, file in tiers.items() for word in ("--tier", f"{name}={file}")]
+        places = ["--input-at", "image=a phone", "--output-at", "scores=cloud"]
+        return [*named, "--link", "ethernet", "--link", "wifi", *places, "--pin", "cloud=classify"]
+
 
 def slow_down(source: Path, target: Path, *, factor: float) -> None:
     """Write the profile of a machine that is so many times slower."""

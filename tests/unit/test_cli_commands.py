@@ -76,6 +76,7 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "arguments": (Path("m.onnx"), None),
         "device": "local:0.05",
         "server": "local",
+        "tiers": {},
         "link": "wifi",
         "uplink": None,
         "downlink": None,
@@ -85,9 +86,14 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "server_scale": None,
         "shapes": {},
         "dims": {},
+        "mix": (),
         "inputs": None,
         "pin_device": (),
         "pin_server": (),
+        "pins": (),
+        "input_at": (),
+        "output_at": (),
+        "state": ("auto",),
         "cut_at": (),
         "allow_whole": False,
         "min_share": 0.05,
@@ -108,6 +114,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "cut m.onnx -o out --device pi.json --server a10.json --link 4g --uplink 1Mbit/s"
         " --downlink 2Mbit/s --rtt 9ms --shape x=1,3 --shape y=2 --dim batch=4 --inputs f.npz"
         " --pin-device a* --pin-server op:Gemm --pin-server z --cut-at t1,t2 --cut-at t3"
+        " --pin server=q --input-at prompt=server --output-at a=b=server --state past_*=present_*"
+        " --mix seq=128:1 --mix seq=1,past=128:64"
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
@@ -118,6 +126,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "arguments": (Path("m.onnx"), Path("out")),
         "device": "pi.json",
         "server": "a10.json",
+        "tiers": {},
         "link": "4g",
         "uplink": "1Mbit/s",
         "downlink": "2Mbit/s",
@@ -127,9 +136,14 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "server_scale": Path("s.json"),
         "shapes": {"x": (1, 3), "y": (2,)},
         "dims": {"batch": 4},
+        "mix": (({"seq": 128}, 1.0), ({"seq": 1, "past": 128}, 64.0)),
         "inputs": Path("f.npz"),
         "pin_device": ["a*"],
         "pin_server": ["op:Gemm", "z"],
+        "pins": (("server", "q"),),
+        "input_at": (("prompt", "server"),),
+        "output_at": (("a=b", "server"),),
+        "state": ("past_*=present_*",),
         "cut_at": ("t1", "t2", "t3"),
         "allow_whole": True,
         "min_share": 0.1,
@@ -366,7 +380,8 @@ def test_an_option_means_the_same_in_every_command() -> None:
             for flag in parameter.opts:
                 meanings.setdefault(flag, set()).add(f"{parameter.name}: {parameter.help}")
     several = {flag for flag, texts in meanings.items() if len(texts) > 1}
-    assert several == {"--output", "-o"}, "only what is written differs between commands"
+    # What is written differs between commands, and so does a tier: its name, or what it is.
+    assert several == {"--output", "-o", "--tier"}
 
 
 def test_commands_import_no_workflow_before_they_run() -> None:

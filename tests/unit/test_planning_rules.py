@@ -185,10 +185,10 @@ def test_a_small_share_is_said_first_and_the_next_cut_is_named() -> None:
 
 
 def test_a_share_that_rounds_to_nothing_is_not_written_as_nothing() -> None:
-    assert explain_small_share(0.99998, 0.05) == (
+    assert explain_small_share(0.99998, 0.05, "server") == (
         "This split moves under 0.1 % of the work off the server."
     )
-    assert explain_small_share(0.012, 0.05) == (
+    assert explain_small_share(0.012, 0.05, "server") == (
         "This split moves only 1.2 % of the work to the server."
     )
 
