@@ -131,6 +131,9 @@ class Manifest:
         Evidence that the stages equal the whole; None if it was not asked for.
     carving : mapping
         What carving changed.
+    wires : tuple of mapping
+        Crossings that travel narrower: ``tensor``, ``value`` (its name while it travels),
+        ``wire`` and, of a quantiser, ``scale`` and ``zero_point``.
     extra : mapping
         Further keys of the file, kept as they are.
     """
@@ -142,6 +145,7 @@ class Manifest:
     plan: Mapping[str, Any]
     parity: Mapping[str, Any] | None
     carving: Mapping[str, Any]
+    wires: tuple[Mapping[str, Any], ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +159,7 @@ class Manifest:
             "plan": dict(self.plan),
             "parity": None if self.parity is None else dict(self.parity),
             "carving": dict(self.carving),
+            **({"wires": [dict(entry) for entry in self.wires]} if self.wires else {}),
             **self.extra,
         }
 
@@ -177,6 +182,7 @@ class Manifest:
                 f" this version reads {BUNDLE_SCHEMA!r}."
             )
         known = {"schema", "model", "stages", "yields", "crossings", "plan", "parity", "carving"}
+        known.add("wires")
         try:
             return cls(
                 model=dict(document["model"]),
@@ -186,6 +192,10 @@ class Manifest:
                 plan=dict(document["plan"]),
                 parity=None if document["parity"] is None else dict(document["parity"]),
                 carving=dict(document["carving"]),
+                wires=tuple(
+                    {**entry, "tensor": entry["tensor"], "value": entry["value"]}
+                    for entry in document.get("wires", ())
+                ),
                 extra={key: value for key, value in document.items() if key not in known},
             )
         except KeyError as error:

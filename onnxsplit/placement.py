@@ -1,5 +1,6 @@
 """The answer: which operator runs where, what crosses, what it costs, and why that is best."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -342,6 +343,72 @@ class MeasuredCandidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForbiddenWire:
+    """A wire that a tensor may not take, because outputs drifted too far with it.
+
+    Parameters
+    ----------
+    tensor : str
+    wire : str
+    drift : float
+        As measured; ``inf`` without bound.
+    """
+
+    tensor: str
+    wire: str
+    drift: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pair as the plan holds it; a drift without bound is null."""
+        drift = self.drift if math.isfinite(self.drift) else None
+        return {"tensor": self.tensor, "wire": self.wire, "drift": drift}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """How crossings travel narrower than they stand in memory, and what that does to outputs.
+
+    Parameters
+    ----------
+    asked : str
+        ``auto`` or one of the wires.
+    max_drift : float
+        What was allowed: the largest difference of any output from the whole model's, relative to
+        the largest finite magnitude of the latter.
+    drift : float
+        What was measured with these wires.
+    rounds : int
+        Plans that were made until the drift was within what is allowed.
+    source : str
+        Where the calibration inputs came from.
+    wires : tuple of mapping
+        ``tensor``, ``wire`` and, of a quantiser, ``scale`` and ``zero_point``.
+    forbidden : tuple of ForbiddenWire
+        In the order in which they were found.
+    """
+
+    asked: str
+    max_drift: float
+    drift: float
+    rounds: int
+    source: str
+    wires: tuple[Mapping[str, Any], ...] = ()
+    forbidden: tuple[ForbiddenWire, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the boundary as the plan holds it."""
+        return {
+            "asked": self.asked,
+            "max_drift": self.max_drift,
+            "drift": self.drift,
+            "rounds": self.rounds,
+            "inputs": self.source,
+            "wires": [dict(wire) for wire in self.wires],
+            "forbidden": [pair.to_json() for pair in self.forbidden],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SolverStatistics:
     """How large the solved problem was and how long it took; never written to files.
 
@@ -387,6 +454,8 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
+    boundary : Boundary or None
+        Where crossings may travel narrower.
     statistics : SolverStatistics
     """
 
@@ -406,6 +475,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     measured: tuple[MeasuredCandidate, ...] = ()
+    boundary: Boundary | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -442,4 +512,6 @@ class Plan:
         }
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
+        if self.boundary is not None:
+            document["boundary"] = self.boundary.to_json()
         return document

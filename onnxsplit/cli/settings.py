@@ -11,8 +11,8 @@ SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
 INTEGERS = frozenset({"threads", "batches", "seed", "measure"})
-NUMBERS = frozenset({"min-share"})
-NAMED_VALUES = frozenset({"shape", "dim"})
+NUMBERS = frozenset({"min-share", "max-drift"})
+NAMED_VALUES = frozenset({"shape", "dim", "input-bytes"})
 """Lists of ``NAME=VALUE``, which a file may also write as a table."""
 
 

@@ -219,5 +219,5 @@ def _list_names(graph: onnx.GraphProto) -> Iterable[str]:
         yield node.name
         yield from list_reads(node)
         yield from list_makes(node)
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        yield value.name
+    yield from (value.name for value in (*graph.input, *graph.output))
+    yield from (tensor.name for tensor in graph.initializer)

@@ -80,6 +80,8 @@ class Question:
     places : DataPlaces
     wires : mapping of str to WireFormat
         Tensors that travel otherwise than they stand in memory.
+    assumptions : tuple of str
+        Sentences: what of this nobody measured, beyond profiles and links.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Question:
     objective: Objective = field(default_factory=InferenceLatency)
     places: DataPlaces = field(default_factory=DataPlaces)
     wires: Mapping[str, WireFormat] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""

@@ -11,12 +11,11 @@ from onnxsplit.errors import InfeasiblePlacementError, ParityError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import write_bundle
-from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.model.sizes import read_declared_specs
 from onnxsplit.model.stages import Carving
 from onnxsplit.parity.verification import (
+    DriftBudget,
     RunnableModel,
     find_random_outputs,
     holds_float16,
@@ -28,6 +27,7 @@ from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_f
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.boundary import carve_plan, list_wires, plan_budget, settle_boundary
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.preparation import PreparedModel
@@ -122,14 +122,18 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     )
     inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=True, batches=batches)
     progress.report("planning")
-    plan = _make_plan(inquiry, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
-    plan = close_loop(plan, inquiry, loop, progress)
-    grounds, engine = inquiry.grounds, inquiry.request.engine
+
+    def make(asked: Inquiry) -> Plan:
+        made = _make_plan(asked, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
+        return close_loop(made, asked, loop, progress)
+
+    settled = settle_boundary(inquiry, make, progress)
+    plan, engine = settled.plan, inquiry.request.engine
     progress.report("carving")
     description = _Description(
-        grounds=grounds,
+        grounds=inquiry.grounds,
         plan=plan,
-        carving=_carve(grounds.prepared, plan, engine),
+        carving=carve_plan(settled, inquiry),
         engine=engine if verify else None,
         progress=progress,
     )
@@ -194,6 +198,7 @@ class _Description:
             plan=self.plan.to_json(),
             parity=None if self.parity is None else self.parity.to_manifest(),
             carving=self.carving.report.to_json(),
+            wires=list_wires(self.carving),
         )
 
     def _verify(
@@ -212,6 +217,7 @@ class _Description:
             source=prepared.source,
             random_outputs=find_random_outputs(prepared.graph),
             rounds_inside=holds_float16(prepared.graph),
+            drift=self._budget_drift(),
             progress=self.progress,
         )
         for output in result.outputs:
@@ -221,6 +227,15 @@ class _Description:
                     f" {output.problem}. Nothing was written; --no-verify writes them all the same."
                 )
         return result
+
+    def _budget_drift(self) -> DriftBudget | None:
+        """Return how far outputs may drift, where crossings travel narrower."""
+        boundary = self.plan.boundary
+        if boundary is None:
+            return None
+        wires = {entry["tensor"]: entry["wire"] for entry in boundary.wires}
+        graph = self.grounds.prepared.graph
+        return plan_budget(graph, self.plan.placement, wires, boundary.max_drift)
 
 
 def describe_model(prepared: PreparedModel) -> dict[str, Any]:
@@ -258,13 +273,6 @@ def _make_plan(
             " of it. Name a tensor further up."
         )
     return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
-
-
-def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:
-    """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
-    names = [crossing.tensor for crossing in plan.crossings]
-    boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
-    return carve_stages(prepared.model, prepared.graph, plan.placement, boundary)
 
 
 def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:

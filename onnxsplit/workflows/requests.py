@@ -11,6 +11,11 @@ from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.boundary_options import (
+    DEFAULT_MAX_DRIFT,
+    check_boundary,
+    take_sent_sizes,
+)
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
 from onnxsplit.workflows.preparation import InputOptions, InputSource
@@ -40,6 +45,9 @@ class PlanWishes(TypedDict, total=False):
     threads: int | None
     provider: str | None
     cache: bool
+    boundary: str | None
+    max_drift: float
+    input_bytes: Mapping[str, str | int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,18 @@ class PlanRequest:
         Globs over operator names, or ``op:TYPE``.
     threads, provider, cache
         How this machine is measured, if it is.
+    boundary : str, optional
+        ``auto``, ``fp32``, ``fp16``, ``bf16``, ``int8`` or ``uint8``: how crossings may travel.
+    max_drift : float
+        How far narrower crossings may let an output drift from the whole model's, relative to the
+        largest magnitude of the latter.
+    input_bytes : mapping of str to str or int, optional
+        Model input to the size (``120kB``, or bytes) at which users send it.
+
+    Raises
+    ------
+    UsageError
+        The boundary is unknown, or the drift is no share.
     """
 
     device: TierSource = DEFAULT_DEVICE
@@ -87,6 +107,13 @@ class PlanRequest:
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
+    boundary: str | None = None
+    max_drift: float = DEFAULT_MAX_DRIFT
+    input_bytes: Mapping[str, str | int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse boundaries that nobody knows and drifts that make no sense."""
+        check_boundary(self.boundary, self.max_drift)
 
     @property
     def engine(self) -> EngineOptions:
@@ -162,7 +189,8 @@ def open_inquiry(
     request : PlanRequest
     progress : Progress
     run : bool
-        Whether the model must be run; else that is done only where a tier is to be measured.
+        Whether the model must be run; else that is done only where a tier is to be measured, or
+        where crossings may travel narrower.
     batches : int
         Sets of inputs to draw.
 
@@ -177,7 +205,7 @@ def open_inquiry(
         request.size_inputs(batches=batches),
         request.measuring,
         progress,
-        run=run,
+        run=run or request.boundary is not None,
     )
     question = pose_question(
         grounds.prepared.graph,
@@ -185,4 +213,5 @@ def open_inquiry(
         grounds.topology,
         objective=request.objective,
     )
+    question = take_sent_sizes(question, request.input_bytes or {})
     return Inquiry(request=request, grounds=grounds, question=question)
