@@ -40,6 +40,11 @@ _ALTERNATIVES = (
     " drift may not have been."
 )
 
+_LONG_CHAIN = (
+    "Each tensor takes the wire that is best if it crosses every link; on a chain of more than two"
+    " tiers another may be a little better."
+)
+
 MakePlan = Callable[[Inquiry], Plan]
 
 
@@ -225,6 +230,8 @@ class _Settling:
             return []
         grounds = self.inquiry.grounds
         sentences = [_ALTERNATIVES]
+        if len(grounds.topology.links) > 1:
+            sentences.append(_LONG_CHAIN)
         foreign = [t for t in grounds.topology.tiers if t not in grounds.speeds]
         if foreign:
             sentences.append(
