@@ -25,12 +25,15 @@ class CarvingReport:
         Tier to the constant operators and initializers that another tier holds as well.
     notes : tuple of str
         Sentences that the reader should know.
+    recomputed : tuple of str
+        Operators that both the first and the last tier run, so that less travels.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     copied_constants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recomputed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as the manifest holds it."""
@@ -41,6 +44,7 @@ class CarvingReport:
                 tier: list(names) for tier, names in self.copied_constants.items()
             },
             "notes": list(self.notes),
+            **({"recomputed": list(self.recomputed)} if self.recomputed else {}),
         }
 
 

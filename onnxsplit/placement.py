@@ -456,6 +456,8 @@ class Plan:
         The best candidates by prediction, where their stages were timed; one of them is chosen.
     boundary : Boundary or None
         Where crossings may travel narrower.
+    recomputed : tuple of str
+        Operators of the device that the server runs as well, rather than be sent what they make.
     statistics : SolverStatistics
     """
 
@@ -476,6 +478,7 @@ class Plan:
     reason: str = ""
     measured: tuple[MeasuredCandidate, ...] = ()
     boundary: Boundary | None = None
+    recomputed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -514,4 +517,6 @@ class Plan:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         if self.boundary is not None:
             document["boundary"] = self.boundary.to_json()
+        if self.recomputed:
+            document["recomputed"] = list(self.recomputed)
         return document

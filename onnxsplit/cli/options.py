@@ -158,6 +158,13 @@ InputBytes = Annotated[
         help="Size of an input as users send it, as image=120kB; repeatable.",
     ),
 ]
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Let the server run cheap operators as well, rather than be sent what they make.",
+    ),
+]
 Objective = Annotated[ObjectiveName, typer.Option("--objective", help="What is minimised.")]
 AllowWhole = Annotated[
     bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")

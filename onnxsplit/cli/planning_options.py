@@ -41,6 +41,7 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     boundary: options.Boundary = None,
     max_drift: options.MaxDrift = options.DEFAULT_MAX_DRIFT,
     input_bytes: options.InputBytes = None,
+    recompute: options.Recompute = False,
 ) -> "PlanWishes":
     """Turn what was typed into what a plan is asked for.
 
@@ -71,6 +72,7 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "boundary": None if boundary is None else boundary.value,
         "max_drift": parse_drift(max_drift),
         "input_bytes": parse_sizes(input_bytes),
+        "recompute": recompute,
     }
 
 

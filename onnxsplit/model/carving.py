@@ -7,6 +7,8 @@ crossing, and metadata whose keys begin with ``onnxsplit/``.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import chain
 
 import onnx
@@ -40,6 +42,8 @@ def carve_stages(
     graph: OperatorGraph,
     placement: Placement,
     boundary: Mapping[str, TensorSpec],
+    *,
+    copies: AbstractSet[str] = frozenset(),
 ) -> Carving:
     """Carve a model along a placement, losslessly.
 
@@ -53,6 +57,9 @@ def carve_stages(
     boundary : mapping of str to TensorSpec
         Types of the values that cross, with symbolic dims where the model has them; further
         entries are passed over.
+    copies : set of str
+        Operators of the first tier that the last one runs as well, rather than be sent what they
+        make; they must not be random.
 
     Returns
     -------
@@ -69,12 +76,15 @@ def carve_stages(
         A sequence, an optional or a value of unknown type would cross.
     """
     index = index_model(model.proto)
-    selections = select_stages(graph, placement)
+    selections = select_stages(graph, placement, copies)
     shares = [gather_share(model.proto, index, selection) for selection in selections]
     carving = Carving(
         stages=tuple(_build_stage(model, index, share, boundary) for share in shares),
         yields=find_yields(graph, placement),
-        report=_report_changes(model, graph, index, shares),
+        report=replace(
+            _report_changes(model, graph, index, shares),
+            recomputed=tuple(operator.name for operator in graph if operator.name in copies),
+        ),
     )
     check_carving(model, graph, placement, carving)
     return carving

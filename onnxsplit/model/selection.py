@@ -1,6 +1,7 @@
 """What each tier's stage takes in, holds and gives, in names; no protobuf is made here."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from onnxsplit.errors import PlanError
@@ -35,12 +36,15 @@ class StageSelection:
     departures: tuple[str, ...]
 
 
-def select_stages(graph: OperatorGraph, placement: Placement) -> tuple[StageSelection, ...]:
+def select_stages(
+    graph: OperatorGraph, placement: Placement, copies: AbstractSet[str] = frozenset()
+) -> tuple[StageSelection, ...]:
     """Distribute operators, model inputs and model outputs over the tiers.
 
     Outputs that are model inputs or constants belong to the first tier, which holds the inputs;
     model inputs that nothing reads belong to the first stage. A tier that neither holds an
-    operator nor yields an output gets no stage. O(operators + values).
+    operator nor yields an output gets no stage. Operators among ``copies`` run on the last tier
+    as well, for what that reads of them. O(operators + values).
 
     Raises
     ------
@@ -49,13 +53,16 @@ def select_stages(graph: OperatorGraph, placement: Placement) -> tuple[StageSele
         later tier.
     """
     tier_of = _read_placement(graph, placement)
-    arrivals = _find_arrivals(graph, placement, tier_of)
+    arrivals = _find_arrivals(graph, placement, tier_of, copies)
     travelling = {value for values in arrivals.values() for value in values}
     yields = find_yields(graph, placement)
     unread = [name for name in graph.inputs if not _is_read(graph, name)]
     selections: list[StageSelection] = []
     for tier in placement.tiers:
-        operators = tuple(op for op in graph.operators if tier_of[op.name] == tier)
+        also = copies if tier == placement.tiers[-1] else frozenset()
+        operators = tuple(
+            op for op in graph.operators if tier_of[op.name] == tier or op.name in also
+        )
         given = tuple(dict.fromkeys(name for name in graph.outputs if yields[name] == tier))
         if not operators and not given:
             continue
@@ -99,9 +106,13 @@ def _read_placement(graph: OperatorGraph, placement: Placement) -> Mapping[str, 
 
 
 def _find_arrivals(
-    graph: OperatorGraph, placement: Placement, tier_of: Mapping[str, str]
+    graph: OperatorGraph,
+    placement: Placement,
+    tier_of: Mapping[str, str],
+    copies: AbstractSet[str],
 ) -> Mapping[str, tuple[str, ...]]:
     """Return what each tier reads from earlier ones, and refuse to read from later ones."""
+    last = placement.tiers[-1]
     rank = {tier: place for place, tier in enumerate(placement.tiers)}
     arrivals: dict[str, set[str]] = {tier: set() for tier in placement.tiers}
     for operator in graph.operators:
@@ -116,7 +127,15 @@ def _find_arrivals(
                     f" {tier_of[maker]!r}, which comes later; values only travel from"
                     f" {placement.tiers[0]!r} onwards."
                 )
-            arrivals[tier].add(value)
+            if tier != last or maker not in copies:
+                arrivals[tier].add(value)
+        if operator.name in copies:
+            makers = {value: graph.producer(value) for value in operator.inputs}
+            arrivals[last] |= {
+                value
+                for value, maker in makers.items()
+                if maker is not None and maker not in copies and tier_of[maker] != last
+            }
     made = [value for operator in graph.operators for value in operator.outputs]
     return {tier: _sort_as(made, values) for tier, values in arrivals.items()}
 

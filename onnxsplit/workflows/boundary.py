@@ -301,7 +301,13 @@ def _carve(grounds: Grounds, plan: Plan, inquiry: Inquiry) -> Carving:
     prepared = grounds.prepared
     names = [crossing.tensor for crossing in plan.crossings]
     boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, inquiry.request.engine)
-    return carve_stages(prepared.model, prepared.graph, plan.placement, boundary)
+    return carve_stages(
+        prepared.model,
+        prepared.graph,
+        plan.placement,
+        boundary,
+        copies=frozenset(plan.recomputed),
+    )
 
 
 def _make_runnable(carving: Carving) -> list[RunnableModel]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from onnxsplit.engines.port import EngineOptions
-from onnxsplit.errors import InfeasiblePlacementError, ParityError
+from onnxsplit.errors import InfeasiblePlacementError, ParityError, UsageError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import write_bundle
@@ -31,6 +31,7 @@ from onnxsplit.workflows.boundary import carve_plan, list_wires, plan_budget, se
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.preparation import PreparedModel
+from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 
 
@@ -113,6 +114,10 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         is taken or can't be written.
     """
     progress = progress or SilentProgress()
+    request = PlanRequest(**wishes)
+    if request.recompute:
+        _check_recomputing(cut_at, measure, stage_times)
+        measure = 0
     loop = LoopOptions(
         count=measure,
         timings=tuple(read_timings(Path(path)) for path in stage_times),
@@ -120,7 +125,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         splits_only=not allow_whole,
         min_share=min_share,
     )
-    inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=True, batches=batches)
+    inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
     progress.report("planning")
 
     def make(asked: Inquiry) -> Plan:
@@ -260,12 +265,13 @@ def _make_plan(
 ) -> Plan:
     """Plan for the best split, for the cut that was asked for, or for not splitting."""
     if not cut_at:
-        return make_plan(
+        made = make_plan(
             inquiry.question,
             constraints=inquiry.constraints,
             require_split=not allow_whole,
             min_share=min_share,
         )
+        return refine_plan(made, inquiry, require_split=not allow_whole)
     placement = place_cut(inquiry.question.graph, cut_at)
     if not placement.is_proper:
         raise InfeasiblePlacementError(
@@ -273,6 +279,16 @@ def _make_plan(
             " of it. Name a tensor further up."
         )
     return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
+
+
+def _check_recomputing(
+    cut_at: Sequence[str], measure: int | None, stage_times: Sequence[str | os.PathLike[str]]
+) -> None:
+    """Refuse what can't be had together with recomputing."""
+    clashes = {"--cut-at": cut_at, "--measure": measure, "--stage-times": stage_times}
+    for flag, value in clashes.items():
+        if value:
+            raise UsageError(f"--recompute and {flag} do not work together; give one of them.")
 
 
 def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:

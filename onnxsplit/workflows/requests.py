@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
@@ -48,6 +49,7 @@ class PlanWishes(TypedDict, total=False):
     boundary: str | None
     max_drift: float
     input_bytes: Mapping[str, str | int] | None
+    recompute: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,9 @@ class PlanRequest:
         largest magnitude of the latter.
     input_bytes : mapping of str to str or int, optional
         Model input to the size (``120kB``, or bytes) at which users send it.
+    recompute : bool
+        Let the server run cheap operators of the device as well, where that is better than being
+        sent what they make.
 
     Raises
     ------
@@ -110,10 +115,13 @@ class PlanRequest:
     boundary: str | None = None
     max_drift: float = DEFAULT_MAX_DRIFT
     input_bytes: Mapping[str, str | int] | None = None
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         """Refuse boundaries that nobody knows and drifts that make no sense."""
         check_boundary(self.boundary, self.max_drift)
+        if self.recompute and self.boundary is not None:
+            raise UsageError("--recompute and --boundary do not work together; give one of them.")
 
     @property
     def engine(self) -> EngineOptions:
