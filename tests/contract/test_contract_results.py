@@ -22,6 +22,8 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
         "plan": ["plan", *planned, "--timings"],
+        "narrow": ["cut", *planned, "-o", "bundle", "--boundary", "auto", "--max-drift", "5%"],
+        "sent": ["plan", *planned, "--input-bytes", "image=1kB", "--recompute"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
         "inspect": ["inspect", workshop.model],
@@ -29,7 +31,18 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     }
 
 
-NAMES = ["cut", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
+NAMES = [
+    "cut",
+    "profile",
+    "stages",
+    "plan",
+    "narrow",
+    "sent",
+    "verify",
+    "verify alone",
+    "inspect",
+    "merge",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -210,3 +223,53 @@ def test_markdown_holds_tables(workshop: Workshop, command: Command, tmp_path: P
         "plan", workshop.model, *workshop.cut_options(), "--format", "markdown", folder=tmp_path
     )
     assert re.search(r"^\| :--- \|", finished.out, flags=re.MULTILINE)
+
+
+def test_narrow_crossings_are_told_alike_by_the_manifest_the_stages_and_verification(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    planned = [workshop.model, *workshop.cut_options()]
+    options = ["--boundary", "int8", "--max-drift", "0.05", "-o", "narrow"]
+    cut = command("cut", *planned, *options, "--format", "json", folder=tmp_path).document()
+    (wire,) = cut["wires"]
+    (crossing,) = cut["crossings"]
+    assert (wire["tensor"], wire["wire"]) == (crossing["tensor"], "int8")
+    assert crossing["wire"] == "int8"
+    assert crossing["bytes"] == np.prod(crossing["shape"])
+    device, server = cut["stages"]
+    (given,) = [port for port in device["outputs"] if port["name"] == wire["value"]]
+    (taken,) = [port for port in server["inputs"] if port["name"] == wire["value"]]
+    assert given["dtype"] == taken["dtype"] == "int8"
+    assert cut["plan"]["boundary"]["drift"] <= 0.05
+    assert not cut["parity"]["bit_equal"]
+    for arguments in ([], ["--model", workshop.model]):
+        shown = command("verify", "narrow", *arguments, "--format", "json", folder=tmp_path)
+        assert shown.code == 0, shown.err
+        assert shown.document()["max_drift"] == 0.05
+        assert not shown.document()["bit_equal"]
+        assert any("drift budget" in note for note in shown.document()["notes"])
+    timed = command(
+        "profile",
+        "--stages",
+        "narrow",
+        "--tier",
+        "server",
+        "-o",
+        "t.json",
+        "--budget",
+        "300ms",
+        folder=tmp_path,
+    )
+    assert timed.code == 0, timed.err
+    command("merge", "narrow", "-o", "whole.onnx", folder=tmp_path)
+    assert onnx.load(tmp_path / "whole.onnx").graph == onnx.load(workshop.model).graph
+
+
+def test_the_same_narrow_cut_gives_the_same_bytes(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    planned = [workshop.model, *workshop.cut_options(), "--boundary", "auto", "-q"]
+    for folder in ("one", "two"):
+        assert command("cut", *planned, "-o", folder, folder=tmp_path).code == 0
+    for name in ("device.onnx", "server.onnx", "split.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
