@@ -187,7 +187,7 @@ class _Settling:
             if found > most if limit is not None else found == max(alone):
                 self._bar(coding.tensor, coding.wire.dtype)
                 self.forbidden.append(
-                    ForbiddenWire(tensor=coding.tensor, wire=coding.wire.dtype, drift=found)
+                    ForbiddenWire(tensor=coding.tensor, wire=coding.wire.dtype, drift=_round(found))
                 )
 
     def _bar(self, tensor: str, dtype: str) -> None:
@@ -216,7 +216,7 @@ class _Settling:
             boundary=Boundary(
                 asked=self.asked,
                 max_drift=self.inquiry.request.max_drift,
-                drift=drift,
+                drift=_round(drift),
                 rounds=rounds,
                 source=self.inquiry.grounds.prepared.source,
                 wires=tuple(coding.to_json() for coding in codings),
@@ -399,6 +399,11 @@ class _Pricing:
             measuring.engine,
             cache=ProfileCache.locate() if measuring.cache else None,
         )
+
+
+def _round(drift: float) -> float:
+    """Round a drift for files: its last digits vary with the order of additions."""
+    return float(f"{drift:.2g}")
 
 
 def _only_arrays(values: Sequence[Any]) -> list[Any]:
