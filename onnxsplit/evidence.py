@@ -79,12 +79,16 @@ class ParityResult:
         Where the inputs came from: ``drawn with seed N`` or ``given``.
     notes : tuple of str
         Sentences that the reader should know.
+    max_drift : float or None
+        How far outputs were allowed to drift, where crossings travel narrower than they stand in
+        memory; for the outputs concerned equality is not claimed.
     """
 
     outputs: tuple[OutputParity, ...]
     batches: int
     source: str
     notes: tuple[str, ...] = ()
+    max_drift: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -106,6 +110,7 @@ class ParityResult:
             "inputs": self.source,
             "outputs": [output.to_json() for output in self.outputs],
             "notes": list(self.notes),
+            **self._tell_drift(),
         }
 
     def to_manifest(self) -> dict[str, Any]:
@@ -126,7 +131,12 @@ class ParityResult:
                 for output in self.outputs
             ],
             "notes": list(self.notes),
+            **self._tell_drift(),
         }
+
+    def _tell_drift(self) -> dict[str, Any]:
+        """Return the drift that was allowed, where any was."""
+        return {} if self.max_drift is None else {"max_drift": self.max_drift}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

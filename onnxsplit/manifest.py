@@ -25,12 +25,15 @@ class CarvingReport:
         Tier to the constant operators and initializers that another tier holds as well.
     notes : tuple of str
         Sentences that the reader should know.
+    recomputed : tuple of str
+        Operators that both the first and the last tier run, so that less travels.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     copied_constants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recomputed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as the manifest holds it."""
@@ -41,6 +44,7 @@ class CarvingReport:
                 tier: list(names) for tier, names in self.copied_constants.items()
             },
             "notes": list(self.notes),
+            **({"recomputed": list(self.recomputed)} if self.recomputed else {}),
         }
 
 
@@ -136,6 +140,9 @@ class Manifest:
         Evidence that the stages equal the whole; None if it was not asked for.
     carving : mapping
         What carving changed.
+    wires : tuple of mapping
+        Crossings that travel narrower: ``tensor``, ``value`` (its name while it travels),
+        ``wire`` and, of a quantiser, ``scale`` and ``zero_point``.
     extra : mapping
         Further keys of the file, kept as they are.
     """
@@ -147,6 +154,7 @@ class Manifest:
     plan: Mapping[str, Any]
     parity: Mapping[str, Any] | None
     carving: Mapping[str, Any]
+    wires: tuple[Mapping[str, Any], ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -160,6 +168,7 @@ class Manifest:
             "plan": dict(self.plan),
             "parity": None if self.parity is None else dict(self.parity),
             "carving": dict(self.carving),
+            **({"wires": [dict(entry) for entry in self.wires]} if self.wires else {}),
             **self.extra,
         }
 
@@ -182,6 +191,7 @@ class Manifest:
                 f" this version reads {BUNDLE_SCHEMA!r}."
             )
         known = {"schema", "model", "stages", "yields", "crossings", "plan", "parity", "carving"}
+        known.add("wires")
         try:
             return cls(
                 model=dict(document["model"]),
@@ -191,6 +201,10 @@ class Manifest:
                 plan=dict(document["plan"]),
                 parity=None if document["parity"] is None else dict(document["parity"]),
                 carving=dict(document["carving"]),
+                wires=tuple(
+                    {**entry, "tensor": entry["tensor"], "value": entry["value"]}
+                    for entry in document.get("wires", ())
+                ),
                 extra={key: value for key, value in document.items() if key not in known},
             )
         except KeyError as error:

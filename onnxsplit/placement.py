@@ -1,5 +1,6 @@
 """The answer: which operator runs where, what crosses, what it costs, and why that is best."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -444,6 +445,72 @@ class MeasuredCandidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForbiddenWire:
+    """A wire that a tensor may not take, because outputs drifted too far with it.
+
+    Parameters
+    ----------
+    tensor : str
+    wire : str
+    drift : float
+        As measured; ``inf`` without bound.
+    """
+
+    tensor: str
+    wire: str
+    drift: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pair as the plan holds it; a drift without bound is null."""
+        drift = self.drift if math.isfinite(self.drift) else None
+        return {"tensor": self.tensor, "wire": self.wire, "drift": drift}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """How crossings travel narrower than they stand in memory, and what that does to outputs.
+
+    Parameters
+    ----------
+    asked : str
+        ``auto`` or one of the wires.
+    max_drift : float
+        What was allowed: the largest difference of any output from the whole model's, relative to
+        the largest finite magnitude of the latter.
+    drift : float
+        What was measured with these wires.
+    rounds : int
+        Plans that were made until the drift was within what is allowed.
+    source : str
+        Where the calibration inputs came from.
+    wires : tuple of mapping
+        ``tensor``, ``wire`` and, of a quantiser, ``scale`` and ``zero_point``.
+    forbidden : tuple of ForbiddenWire
+        In the order in which they were found.
+    """
+
+    asked: str
+    max_drift: float
+    drift: float
+    rounds: int
+    source: str
+    wires: tuple[Mapping[str, Any], ...] = ()
+    forbidden: tuple[ForbiddenWire, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the boundary as the plan holds it."""
+        return {
+            "asked": self.asked,
+            "max_drift": self.max_drift,
+            "drift": self.drift,
+            "rounds": self.rounds,
+            "inputs": self.source,
+            "wires": [dict(wire) for wire in self.wires],
+            "forbidden": [pair.to_json() for pair in self.forbidden],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SolverStatistics:
     """How large the solved problem was and how long it took; never written to files.
 
@@ -494,6 +561,10 @@ class Plan:
     mix : tuple of MixShare
         The shapes that the plan is for, if several; all predicted times are their weighted sums,
         and crossings and downloads are those of the first.
+    boundary : Boundary or None
+        Where crossings may travel narrower.
+    recomputed : tuple of str
+        Operators of the device that the server runs as well, rather than be sent what they make.
     statistics : SolverStatistics
     """
 
@@ -515,6 +586,8 @@ class Plan:
     measured: tuple[MeasuredCandidate, ...] = ()
     data: DataHomes = field(default_factory=DataHomes)
     mix: tuple[MixShare, ...] = ()
+    boundary: Boundary | None = None
+    recomputed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as its file holds it (``onnxsplit.plan/1``)."""
@@ -555,4 +628,8 @@ class Plan:
             document["mix"] = [share.to_json() for share in self.mix]
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
+        if self.boundary is not None:
+            document["boundary"] = self.boundary.to_json()
+        if self.recomputed:
+            document["recomputed"] = list(self.recomputed)
         return document

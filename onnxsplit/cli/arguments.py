@@ -212,6 +212,42 @@ def parse_share(text: str) -> float:
     return share
 
 
+def parse_drift(text: str) -> float:
+    """Read how far outputs may drift, as ``0.01`` or ``1%``.
+
+    Raises
+    ------
+    UsageError
+        The text is no number.
+
+    Examples
+    --------
+    >>> parse_drift("1%")
+    0.01
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        return float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        raise UsageError(f"--max-drift {text!r} is no number; write 1% or 0.01.") from None
+
+
+def parse_sizes(texts: Sequence[str] | None) -> Mapping[str, str]:
+    """Split ``NAME=SIZE`` of every ``--input-bytes``; sizes keep their units.
+
+    Raises
+    ------
+    UsageError
+        A text has no name or no size, or a name comes twice.
+
+    Examples
+    --------
+    >>> parse_sizes(["image=120kB"])
+    {'image': '120kB'}
+    """
+    return {name: size for _, name, size in _assignments(texts, flag="--input-bytes")}
+
+
 def parse_tensor_names(texts: Sequence[str] | None) -> tuple[str, ...]:
     """Read the comma-separated names of every ``--cut-at``; quotes protect commas.
 
@@ -238,6 +274,7 @@ _EXAMPLES = {
     "--provider-option": "--provider-option device_id=0",
     "--shape": "--shape x=1,3,224,224",
     "--dim": "--dim batch=1",
+    "--input-bytes": "--input-bytes image=120kB",
     "--mix": "--mix batch=1,seq=128:1",
     "--tier": "--tier edge=local:0.5",
     "--pin": "--pin edge=op:Conv",

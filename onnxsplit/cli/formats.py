@@ -11,6 +11,17 @@ class OutputFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class BoundaryName(StrEnum):
+    """How crossings travel."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+    UINT8 = "uint8"
+
+
 class ObjectiveName(StrEnum):
     """What a plan minimises."""
 

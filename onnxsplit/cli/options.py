@@ -11,13 +11,14 @@ import typer
 
 from onnxsplit.cli.arguments import whole_number
 from onnxsplit.cli.configuration import load_defaults
-from onnxsplit.cli.formats import ObjectiveName, OutputFormat
+from onnxsplit.cli.formats import BoundaryName, ObjectiveName, OutputFormat
 
 DEFAULT_DEVICE = "local:0.05"
 DEFAULT_SERVER = "local"
 DEFAULT_LINK = "wifi"
 DEFAULT_STATE = "auto"
 DEFAULT_MIN_SHARE = "5%"
+DEFAULT_MAX_DRIFT = "0.01"
 DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
 
@@ -183,6 +184,36 @@ CutAt = Annotated[
         "--cut-at",
         metavar="T1,T2",
         help="Cut at exactly these tensors; repeatable; quote a name that holds a comma.",
+    ),
+]
+Boundary = Annotated[
+    BoundaryName | None,
+    typer.Option(
+        "--boundary",
+        help="Let crossings travel as this type, or as whichever is best; default: as they are.",
+    ),
+]
+MaxDrift = Annotated[
+    str,
+    typer.Option(
+        "--max-drift",
+        metavar="SHARE",
+        help="How far outputs may drift for it, relative to their largest value.",
+    ),
+]
+InputBytes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-bytes",
+        metavar="NAME=SIZE",
+        help="Size of an input as users send it, as image=120kB; repeatable.",
+    ),
+]
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Let the server run cheap operators as well, rather than be sent what they make.",
     ),
 ]
 Objective = Annotated[ObjectiveName, typer.Option("--objective", help="What is minimised.")]

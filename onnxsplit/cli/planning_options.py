@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from onnxsplit.cli import options
 from onnxsplit.cli.arguments import (
     parse_dims,
+    parse_drift,
     parse_links,
     parse_mix,
     parse_pairs,
     parse_places,
     parse_shapes,
+    parse_sizes,
     parse_tiers,
 )
 from onnxsplit.cli.formats import ObjectiveName
@@ -52,6 +54,10 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     threads: options.Threads = None,
     provider: options.Provider = None,
     no_cache: options.NoCache = False,
+    boundary: options.Boundary = None,
+    max_drift: options.MaxDrift = options.DEFAULT_MAX_DRIFT,
+    input_bytes: options.InputBytes = None,
+    recompute: options.Recompute = False,
 ) -> "PlanWishes":
     """Turn what was typed into what a plan is asked for.
 
@@ -85,6 +91,10 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "threads": threads,
         "provider": provider,
         "cache": not no_cache,
+        "boundary": None if boundary is None else boundary.value,
+        "max_drift": parse_drift(max_drift),
+        "input_bytes": parse_sizes(input_bytes),
+        "recompute": recompute,
     }
 
 

@@ -11,10 +11,10 @@ SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
 INTEGERS = frozenset({"threads", "batches", "seed", "measure"})
-NUMBERS = frozenset({"min-share"})
+NUMBERS = frozenset({"min-share", "max-drift"})
 SPACED = frozenset({"link"})
 """Lists whose items may hold spaces; in the environment semicolons part them."""
-NAMED_VALUES = frozenset({"shape", "dim"})
+NAMED_VALUES = frozenset({"shape", "dim", "input-bytes"})
 """Lists of ``NAME=VALUE``, which a file may also write as a table."""
 
 

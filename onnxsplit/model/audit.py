@@ -65,20 +65,35 @@ def _check_operators(
     order = [tier for tier in placement.tiers if tier in tiers]
     _demand(tiers == order, "the stages are not in the order of the tiers")
     found: dict[str, str] = {}
+    copied: set[str] = set()
     for stage in carving.stages:
+        held_here: set[str] = set()
         for node in stage.proto.graph.node:
             if node.name not in graph:
                 continue
-            _demand(node.name not in found, f"{node.name!r} is there twice")
-            found[node.name] = stage.tier
+            if node.name in found:
+                _check_copy(graph, carving, stage, node.name)
+                copied.add(node.name)
+            _demand(node.name not in held_here, f"{node.name!r} is there twice")
+            held_here.add(node.name)
+            found.setdefault(node.name, stage.tier)
             original = model.graph.node[graph.operator(node.name).index]
             _demand(encode(node) == encode(original), f"{node.name!r} was changed")
-        held = tuple(op.name for op in graph.operators if found.get(op.name) == stage.tier)
+        held = tuple(op.name for op in graph.operators if op.name in held_here)
         _demand(held == stage.operators, f"{stage.tier!r} does not list its operators")
     for operator in graph.operators:
         tier = found.get(operator.name)
         _demand(tier is not None, f"{operator.name!r} was lost")
         _demand(tier == placement.tier_of[operator.name], f"{operator.name!r} is on {tier!r}")
+    missing = set(carving.report.recomputed) - copied
+    _demand(not missing, f"{missing} are said to be recomputed, and are there once")
+
+
+def _check_copy(graph: OperatorGraph, carving: Carving, stage: Stage, name: str) -> None:
+    """Check that an operator may be there again: on the last tier, told of, and not random."""
+    told = name in carving.report.recomputed and stage is carving.stages[-1]
+    _demand(told, f"{name!r} is there twice")
+    _demand(not graph.operator(name).is_random, f"{name!r} is random and there twice")
 
 
 def _check_constants(model: onnx.ModelProto, graph: OperatorGraph, stage: Stage) -> None:

@@ -7,6 +7,8 @@ crossing, and metadata whose keys begin with ``onnxsplit/``.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import chain
 
 import onnx
@@ -43,6 +45,7 @@ def carve_stages(
     *,
     resting: frozenset[str] = frozenset(),
     gives: Mapping[str, str] | None = None,
+    copies: AbstractSet[str] = frozenset(),
 ) -> Carving:
     """Carve a model along a placement, losslessly.
 
@@ -60,6 +63,9 @@ def carve_stages(
         Model inputs that do not come from the first tier: a state's, or those at the last tier.
     gives : mapping of str to str, optional
         Model outputs that the stage of this tier gives, whoever makes them.
+    copies : set of str
+        Operators of the first tier that the last one runs as well, rather than be sent what they
+        make; they must not be random.
 
     Returns
     -------
@@ -76,12 +82,15 @@ def carve_stages(
         A sequence, an optional or a value of unknown type would cross.
     """
     index = index_model(model.proto)
-    selections = select_stages(graph, placement, resting=resting, gives=gives)
+    selections = select_stages(graph, placement, resting=resting, gives=gives, copies=copies)
     shares = [gather_share(model.proto, index, selection) for selection in selections]
     carving = Carving(
         stages=tuple(_build_stage(model, index, share, boundary) for share in shares),
         yields=find_yields(graph, placement, gives or {}),
-        report=_report_changes(model, graph, index, shares),
+        report=replace(
+            _report_changes(model, graph, index, shares),
+            recomputed=tuple(operator.name for operator in graph if operator.name in copies),
+        ),
     )
     check_carving(model, graph, placement, carving)
     return carving

@@ -21,6 +21,7 @@ from onnxsplit.model.layout import (
     read_layout,
 )
 from onnxsplit.model.loading import find_tensors
+from onnxsplit.model.narrowing import strip_wires
 from onnxsplit.model.weights import read_chunks
 
 
@@ -62,6 +63,8 @@ def merge_stages(folder: Path, manifest: Manifest) -> onnx.ModelProto:
 def join_stages(stages: Sequence[onnx.ModelProto], folder: Path | None) -> onnx.ModelProto:
     """Put stages back together: every entry in its place, what several stages hold taken once.
 
+    What encodes and decodes crossings is left out.
+
     Parameters
     ----------
     stages : sequence of onnx.ModelProto
@@ -74,6 +77,7 @@ def join_stages(stages: Sequence[onnx.ModelProto], folder: Path | None) -> onnx.
     BundleError
         The stages disagree about what they both hold, or a part of the model is in none of them.
     """
+    stages = [strip_wires(stage) for stage in stages]
     layouts = [read_layout(stage) for stage in stages]
     merged = _join_headers(stages)
     for name in (*GRAPH_LISTS, FUNCTIONS):

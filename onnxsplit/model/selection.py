@@ -1,6 +1,7 @@
 """What each tier's stage takes in, holds and gives, in names; no protobuf is made here."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from onnxsplit.errors import PlanError
@@ -42,6 +43,7 @@ def select_stages(
     *,
     resting: frozenset[str] = frozenset(),
     gives: Mapping[str, str] | None = None,
+    copies: AbstractSet[str] = frozenset(),
 ) -> tuple[StageSelection, ...]:
     """Distribute operators, model inputs and model outputs over the tiers.
 
@@ -59,6 +61,8 @@ def select_stages(
         Model inputs that do not come from the first tier, and so are never handed on.
     gives : mapping of str to str, optional
         Model outputs that the stage of this tier gives, whoever makes them.
+    copies : set of str
+        Operators of the first tier that run on the last as well, for what that reads of them.
 
     Raises
     ------
@@ -68,15 +72,18 @@ def select_stages(
     """
     tier_of = _read_placement(graph, placement)
     yields = find_yields(graph, placement, gives or {})
-    spans = _find_spans(graph, placement, tier_of, yields)
+    spans = _find_spans(graph, placement, yields, copies)
     order = (*graph.inputs, *(value for operator in graph for value in operator.outputs))
     unread = [name for name in graph.inputs if not _is_read(graph, name)]
     used = [tier for tier in placement.tiers if tier in {*tier_of.values(), *yields.values()}]
     selections: list[StageSelection] = []
     for rank, tier in enumerate(placement.tiers):
-        operators = tuple(op for op in graph.operators if tier_of[op.name] == tier)
+        also = copies if tier == placement.tiers[-1] else frozenset()
+        operators = tuple(
+            op for op in graph.operators if tier_of[op.name] == tier or op.name in also
+        )
         given = tuple(dict.fromkeys(name for name in graph.outputs if yields[name] == tier))
-        if tier not in used:
+        if tier not in used and not operators:
             continue
         read = {value for op in operators for value in op.inputs} | set(given)
         read |= set(unread) - resting if tier == used[0] else set()
@@ -84,6 +91,7 @@ def select_stages(
         passing = {v for v, (start, end) in spans.items() if start < rank < end} - resting
         leaving = {v for v, (start, end) in spans.items() if start <= rank < end}
         leaving -= resting | (set(graph.inputs) if rank == 0 else set())
+        made = {value for op in operators for value in op.outputs}
         selections.append(
             StageSelection(
                 tier=tier,
@@ -92,7 +100,7 @@ def select_stages(
                 arrivals=tuple(
                     value
                     for value in order[len(graph.inputs) :]
-                    if value in spans and spans[value][0] < rank and value in read | passing
+                    if spans[value][0] < rank and value in (read | passing) - made
                 ),
                 yields=given,
                 departures=tuple(v for v in order if v in leaving and v not in given),
@@ -130,10 +138,13 @@ def _read_placement(graph: OperatorGraph, placement: Placement) -> Mapping[str, 
 def _find_spans(
     graph: OperatorGraph,
     placement: Placement,
-    tier_of: Mapping[str, str],
     yields: Mapping[str, str],
+    copies: AbstractSet[str],
 ) -> Mapping[str, tuple[int, int]]:
     """Return where each value starts and the last tier that needs it; refuse to go back."""
+    tier_of = placement.tier_of
+    last = len(placement.tiers) - 1
+    copied = {value for name in copies for value in graph.operator(name).outputs}
     rank = {tier: place for place, tier in enumerate(placement.tiers)}
     spans = {
         value: (rank[tier_of[operator.name]], rank[tier_of[operator.name]])
@@ -151,7 +162,10 @@ def _find_spans(
                     f" {placement.tiers[start]!r}, which comes later; values only travel from"
                     f" {placement.tiers[0]!r} onwards."
                 )
-            spans[value] = (start, max(end, rank[tier]))
+            needed = last if operator.name in copies else rank[tier]
+            if needed == last and value in copied:
+                needed = start  # the last tier makes it itself
+            spans[value] = (start, max(end, needed))
     for value, tier in yields.items():
         if graph.producer(value) is not None:
             start, end = spans[value]

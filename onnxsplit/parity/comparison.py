@@ -35,6 +35,10 @@ class Comparison:
         NaNs in the same place on both sides.
     problem : str
         What is wrong beyond values, in a sentence; empty if nothing is.
+    drift : float
+        Largest difference relative to the largest finite magnitude. Discrete values (integers,
+        booleans, strings) can't drift a little: there, and where shapes, types, NaNs or infinities
+        clash, any difference is infinite.
     """
 
     dtype: str
@@ -46,6 +50,7 @@ class Comparison:
     largest: float = 0.0
     matching_nans: int = 0
     problem: str = ""
+    drift: float = 0.0
 
     def merge(self, other: Self) -> Self:
         """Return the worse of two comparisons, field by field."""
@@ -59,6 +64,7 @@ class Comparison:
             largest=max(self.largest, other.largest),
             matching_nans=self.matching_nans + other.matching_nans,
             problem=self.problem or other.problem,
+            drift=max(self.drift, other.drift),
         )
 
 
@@ -83,7 +89,8 @@ def compare_values(staged: Value, whole: Value) -> Comparison:
     ours, theirs = np.asarray(staged), np.asarray(whole)
     if theirs.dtype.kind in "OUS":
         same = bool(np.array_equal(ours, theirs))
-        return Comparison(dtype="string", bit_equal=same, within_tolerance=same)
+        drift = 0.0 if same else math.inf
+        return Comparison(dtype="string", bit_equal=same, within_tolerance=same, drift=drift)
     return _compare_numbers(ours, theirs)
 
 
@@ -131,6 +138,22 @@ def merge_all(comparisons: Iterable[Comparison]) -> Comparison:
     return _settle("sequence", "") if merged is None else merged
 
 
+def allow_drift(comparison: Comparison, budget: float) -> Comparison:
+    """Allow a comparison to show as much drift as a budget states, and its own tolerance at least.
+
+    Discrete outputs must be equal all the same. Equality is nothing that a narrowed crossing can
+    promise, so it is not claimed.
+    """
+    own = find_tolerance(comparison.dtype)
+    tolerance = max(own, budget) if own else 0.0
+    return replace(
+        comparison,
+        bit_equal=False,
+        tolerance=tolerance,
+        within_tolerance=comparison.drift <= tolerance,
+    )
+
+
 def _name_kind(value: Value) -> str:
     """Name what a value is."""
     if value is None:
@@ -141,7 +164,11 @@ def _name_kind(value: Value) -> str:
 def _settle(dtype: str, problem: str) -> Comparison:
     """Return a comparison that is decided without looking at numbers."""
     return Comparison(
-        dtype=dtype, bit_equal=not problem, within_tolerance=not problem, problem=problem
+        dtype=dtype,
+        bit_equal=not problem,
+        within_tolerance=not problem,
+        problem=problem,
+        drift=math.inf if problem else 0.0,
     )
 
 
@@ -182,7 +209,15 @@ def _compare_numbers(staged: Array, whole: Array) -> Comparison:
         max_relative=float(relative.max(initial=0.0)),
         largest=largest,
         problem=problem,
+        drift=math.inf if problem else _relate(worst, largest if tolerance else 0.0),
     )
+
+
+def _relate(worst: float, largest: float) -> float:
+    """Return a difference relative to a magnitude; infinite where there is none."""
+    if not worst:
+        return 0.0
+    return worst / largest if largest else math.inf
 
 
 def _find_nans(array: Array) -> npt.NDArray[np.bool_]:

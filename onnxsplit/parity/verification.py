@@ -1,7 +1,7 @@
 """Hold stages against the whole model: bit for bit unoptimised, within a tolerance optimised."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.parity.chain import run_chain
 from onnxsplit.parity.comparison import (
     Comparison,
+    allow_drift,
     compare_structure,
     compare_values,
     merge_all,
@@ -51,7 +52,26 @@ class RunnableModel:
         return open_session(self.content, options, base_folder=self.base_folder)
 
 
-def verify_stages(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftBudget:
+    """How far outputs may differ because crossings travel narrower than they stand in memory.
+
+    Parameters
+    ----------
+    most : float
+        Relative to an output's largest finite magnitude.
+    outputs : frozenset of str
+        Those that depend on such a crossing; all others are held to bit equality.
+    wires : mapping of str to str
+        Tensor to the element type that it travels as.
+    """
+
+    most: float
+    outputs: frozenset[str]
+    wires: Mapping[str, str]
+
+
+def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may differ
     whole: RunnableModel,
     stages: Sequence[RunnableModel],
     batches: Sequence[Feeds],
@@ -60,6 +80,7 @@ def verify_stages(
     source: str,
     random_outputs: frozenset[str] = frozenset(),
     rounds_inside: bool = False,
+    drift: DriftBudget | None = None,
     progress: Progress | None = None,
 ) -> ParityResult:
     """Run whole and stages on the same inputs and compare every model output.
@@ -80,6 +101,8 @@ def verify_stages(
     rounds_inside : bool
         The model holds float16 values; see `holds_float16`. Then float16's tolerance takes the
         place of bit equality, and a note says so.
+    drift : DriftBudget, optional
+        For the outputs that it names it takes the place of bit equality, and a note says so.
     progress : Progress, optional
 
     Returns
@@ -96,27 +119,48 @@ def verify_stages(
         The stages do not fit together.
     """
     progress = progress or SilentProgress()
-    # One thread: then the order of additions can't differ between the two.
-    plain = replace(options, optimization="disabled", threads=1)
+    plain, full = list_levels(options)
     progress.report("verifying, optimisations disabled", done=0, total=2)
     exact = _compare(whole, stages, batches, plain, random_outputs)
     progress.report("verifying, full optimisation", done=1, total=2)
-    close = _compare(whole, stages, batches, replace(options, optimization="all"), random_outputs)
+    close = _compare(whole, stages, batches, full, random_outputs)
     progress.report("verified", done=2, total=2)
+    drifting = drift.outputs if drift else frozenset()
+
+    def allow(name: str, comparison: Comparison) -> Comparison:
+        if rounds_inside:
+            comparison = _loosen(comparison)
+        if drift is not None and name in drifting - random_outputs:
+            comparison = allow_drift(comparison, drift.most)
+        return comparison
+
     outputs = tuple(
         _judge(
             name,
-            _loosen(exact[name]) if rounds_inside else exact[name],
-            _loosen(close[name]) if rounds_inside else close[name],
+            allow(name, exact[name]),
+            allow(name, close[name]),
             is_random=name in random_outputs,
-            must_be_exact=not rounds_inside,
+            must_be_exact=not rounds_inside and name not in drifting,
         )
         for name in exact
     )
-    notes = _note(outputs)
+    notes = (*_note_drift(drift, outputs), *_note(outputs))
     if rounds_inside and not all(output.bit_equal for output in outputs):
         notes = (*notes, _FLOAT16_NOTE)
-    return ParityResult(outputs=outputs, batches=len(batches), source=source, notes=notes)
+    return ParityResult(
+        outputs=outputs,
+        batches=len(batches),
+        source=source,
+        notes=notes,
+        max_drift=None if drift is None else drift.most,
+    )
+
+
+def list_levels(options: EngineOptions) -> tuple[EngineOptions, EngineOptions]:
+    """Return the optimisation levels to compare at: none, then all."""
+    # One thread: then the order of additions can't differ between the two.
+    plain = replace(options, optimization="disabled", threads=1)
+    return plain, replace(options, optimization="all")
 
 
 def find_random_outputs(graph: OperatorGraph) -> frozenset[str]:
@@ -193,8 +237,9 @@ def _judge(
     problem = exact.problem or close.problem
     as_demanded = exact.bit_equal or (exact.within_tolerance and not must_be_exact)
     if not problem and not as_demanded:
+        demand = "bit-equal" if must_be_exact else f"within {exact.tolerance:g}"
         problem = (
-            "it is not bit-equal with optimisations disabled: the largest difference is"
+            f"it is not {demand} with optimisations disabled: the largest difference is"
             f" {exact.max_absolute:.3g}"
         )
     if not problem and not close.within_tolerance:
@@ -214,6 +259,21 @@ def _judge(
         comparison="shapes" if is_random else "values",
         problem=problem,
     )
+
+
+def _note_drift(drift: DriftBudget | None, outputs: Sequence[OutputParity]) -> tuple[str, ...]:
+    """Say which outputs were held to the drift budget, and why."""
+    if drift is None:
+        return ()
+    held = [o.output for o in outputs if o.output in drift.outputs and o.comparison == "values"]
+    if not held:
+        return ()
+    wires = ", ".join(f"{tensor} as {wire}" for tensor, wire in drift.wires.items())
+    note = (
+        f"Crossings travel narrower than they stand in memory ({wires}), so {', '.join(held)} were"
+        f" held to the drift budget, {drift.most:g} of the largest value, and not to bit equality."
+    )
+    return (note,)
 
 
 def _note(outputs: Sequence[OutputParity]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def check_plan(plan: Plan, question: Question) -> None:
     InternalError
         Its total, parts, crossings or certificate contradict the placement.
     """
-    priced = price_placement(question, plan.placement)
+    priced = price_placement(question, plan.placement, frozenset(plan.recomputed))
     total = plan.predicted.total_seconds
     slack = _FLOAT_NOISE * max(total, priced.total_seconds)
     parts = math.fsum(part.seconds for part in plan.predicted.parts)

@@ -272,6 +272,7 @@ def _assemble(
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
         *question.places.assumptions,
+        *question.assumptions,
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(

@@ -4,6 +4,7 @@ This knows nothing of charges and cuts, so that it can contradict the solver.
 """
 
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,9 @@ class PricedPlacement:
         )
 
 
-def price_placement(question: Question, placement: Placement) -> PricedPlacement:
+def price_placement(
+    question: Question, placement: Placement, copies: AbstractSet[str] = frozenset()
+) -> PricedPlacement:
     """Price a placement.
 
     Parameters
@@ -71,6 +74,8 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
     question : Question
     placement : Placement
         Of all the graph's operators.
+    copies : set of str
+        Operators of the first tier that the last one runs as well; for inference alone.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
     """
     if question.variants:
         return _mix(price_variants(question, placement))
-    travel = find_travel(question, placement)
+    travel = find_travel(question, placement, copies)
     match question.objective:
         case TrainingDelay():
             parts, notes = price_epoch(question, question.objective, placement, travel)
@@ -97,11 +102,11 @@ def price_placement(question: Question, placement: Placement) -> PricedPlacement
             joules = None
             travel = Travel(crossings=travel.crossings)
         case InferenceLatency():
-            parts, notes = _price_inference(question, placement, travel)
+            parts, notes = _price_inference(question, placement, travel, copies)
             value = math.fsum(part.seconds for part in parts)
             joules = None
         case Energy():
-            parts, notes = _price_inference(question, placement, travel)
+            parts, notes = _price_inference(question, placement, travel, copies)
             joules = _add_energy(question, question.objective, parts)
             value = joules + question.objective.joules_per_second * math.fsum(
                 part.seconds for part in parts
@@ -158,17 +163,17 @@ def _mix(weighted: tuple[tuple[float, PricedPlacement], ...]) -> PricedPlacement
 
 
 def _price_inference(
-    question: Question, placement: Placement, travel: Travel
+    question: Question, placement: Placement, travel: Travel, copies: AbstractSet[str]
 ) -> tuple[list[CostPart], tuple[str, ...]]:
     """List the parts of one inference."""
-    parts, notes = _price_compute(question, placement)
+    parts, notes = _price_compute(question, placement, copies)
     parts += _price_boundaries(question, travel)
     parts += _price_links(question, placement, travel)
     return parts, notes
 
 
 def _price_compute(
-    question: Question, placement: Placement
+    question: Question, placement: Placement, copies: AbstractSet[str]
 ) -> tuple[list[CostPart], tuple[str, ...]]:
     """Add up the seconds on each tier that runs anything, or passes data on."""
     parts: list[CostPart] = []
@@ -182,7 +187,13 @@ def _price_compute(
             continue
         shares, here = share_groups(profile, placement, tier)
         divided |= here
-        seconds = (group.seconds * share for group, share in shares)
+        again = copies if tier == tiers[-1] else frozenset()
+        seconds = [group.seconds * share for group, share in shares]
+        seconds += [
+            group.seconds * sum(name in again for name in group.operators) / len(group.operators)
+            for group in profile.groups
+            if not again.isdisjoint(group.operators)
+        ]
         parts.append(
             CostPart(
                 kind="compute",

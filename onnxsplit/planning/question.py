@@ -140,6 +140,8 @@ class Question:
         Tensors that travel otherwise than they stand in memory.
     variants : tuple of Variant
         The shapes of a mix; ``graph`` is then the first one's, and ``profiles`` hold weighted sums.
+    assumptions : tuple of str
+        Sentences: what of this nobody measured, beyond profiles and links.
 
     Raises
     ------
@@ -155,6 +157,7 @@ class Question:
     places: DataPlaces = field(default_factory=DataPlaces)
     wires: Mapping[str, WireFormat] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""

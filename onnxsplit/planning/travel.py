@@ -1,5 +1,6 @@
 """What a placement sends over which link, straight from who makes and who reads each value."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from onnxsplit.errors import InfeasiblePlacementError
@@ -31,13 +32,17 @@ class Travel:
         ]
 
 
-def find_travel(question: Question, placement: Placement) -> Travel:
+def find_travel(
+    question: Question, placement: Placement, copies: AbstractSet[str] = frozenset()
+) -> Travel:
     """Find what travels.
 
     Parameters
     ----------
     question : Question
     placement : Placement
+    copies : set of str
+        Operators of the first tier that the last one runs as well.
 
     Returns
     -------
@@ -68,6 +73,10 @@ def find_travel(question: Question, placement: Placement) -> Travel:
         start = 0 if maker is None else place_of[placement.tier_of[maker]]
         _check_way(question, placement, tensor, start)
         ends = [*readers, *([last] if tensor in places.outputs_at_last else [])]
+        if maker in copies:  # The last tier makes it itself.
+            ends = [end for end in ends if end != last]
+        elif not copies.isdisjoint(graph.consumers(tensor)):
+            ends.append(last)
         crossings += _ascend(question, tensor, start, max(ends, default=start))
     downloads: list[Crossing] = []
     plain = replace(question, wires={})  # a model's outputs come back as they are

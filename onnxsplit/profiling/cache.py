@@ -27,7 +27,7 @@ FOLDER_VARIABLE = "ONNXSPLIT_CACHE_DIR"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileCache:
-    """A folder of profiles and stage times by key; its failures never fail a run.
+    """A folder of profiles, stage times and the like by key; its failures never fail a run.
 
     Parameters
     ----------
@@ -88,6 +88,22 @@ class ProfileCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_timings(timings, self._path(key, "stages"))
         except (OSError, OutputError):
+            return
+
+    def load_document(self, key: str, kind: str) -> dict[str, Any] | None:
+        """Return a small document of that key; None if there is none or it can't be read."""
+        try:
+            document = json.loads(self._path(key, kind).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+    def store_document(self, key: str, kind: str, document: Mapping[str, Any]) -> None:
+        """Keep a small document, if the folder can be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._path(key, kind).write_text(json.dumps(document), encoding="utf-8")
+        except OSError:
             return
 
     def _path(self, key: str, kind: str = "profile") -> Path:

@@ -72,7 +72,13 @@ def cost_blocks(plan: Plan) -> tuple[Block, ...]:
     crossings = (_crossings_table(travelling),) if travelling else ()
     parts = (_parts_table(plan),) if plan.predicted.parts else ()
     measured = (_measured_table(plan.measured),) if plan.measured else ()
-    return (*crossings, *parts, *measured, _comparison_table(plan))
+    return (
+        *crossings,
+        *_boundary_blocks(plan),
+        *parts,
+        *measured,
+        _comparison_table(plan),
+    )
 
 
 def assumption_blocks(plan: Plan) -> tuple[Block, ...]:
@@ -162,13 +168,38 @@ def _crossings_table(crossings: tuple[Crossing, ...]) -> Table:
             (
                 crossing.tensor,
                 f"{crossing.source} -> {crossing.target}",
-                crossing.dtype,
+                _word_wire(crossing),
                 word_shape(crossing.shape),
                 word_bytes(crossing.size_bytes),
             )
             for crossing in crossings
         ),
     )
+
+
+def _word_wire(crossing: Crossing) -> str:
+    """Name a crossing's element type, and how it travels where that differs."""
+    return crossing.dtype if crossing.wire is None else f"{crossing.dtype} ({crossing.wire})"
+
+
+def _boundary_blocks(plan: Plan) -> tuple[Block, ...]:
+    """Say what narrower crossings do to the outputs, and what was forbidden for it."""
+    boundary = plan.boundary
+    if boundary is None:
+        return ()
+    rounds = word_count(boundary.rounds, "round")
+    if not boundary.wires:
+        text = f"No crossing travels narrower (boundary {boundary.asked}, {rounds})."
+    else:
+        text = (
+            f"Narrower crossings let outputs drift by {boundary.drift:.2g} of their largest value;"
+            f" {boundary.max_drift:g} is allowed (boundary {boundary.asked}, {rounds})."
+        )
+    forbidden = tuple(
+        f"{pair.tensor} as {pair.wire} drifts by {pair.drift:.2g}" for pair in boundary.forbidden
+    )
+    bullets = (Bullets(title="Forbidden at the boundary", items=forbidden),) if forbidden else ()
+    return (Sentence(text=text), *bullets)
 
 
 def _parts_table(plan: Plan) -> Table:

@@ -7,33 +7,33 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from onnxsplit.engines.port import EngineOptions
-from onnxsplit.errors import InfeasiblePlacementError, ParityError
+from onnxsplit.errors import InfeasiblePlacementError, ParityError, UsageError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import write_bundle
-from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.model.sizes import read_declared_specs
 from onnxsplit.model.stages import Carving
 from onnxsplit.parity.verification import (
+    DriftBudget,
     RunnableModel,
     find_random_outputs,
     holds_float16,
     verify_stages,
 )
 from onnxsplit.placement import Plan
-from onnxsplit.planning.data_homes import find_givers, list_resting
 from onnxsplit.planning.memory import measure_peaks
 from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.boundary import carve_plan, list_wires, plan_budget, settle_boundary
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.preparation import PreparedModel
+from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 
 
@@ -116,6 +116,10 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         is taken or can't be written.
     """
     progress = progress or SilentProgress()
+    request = PlanRequest(**wishes)
+    if request.recompute:
+        _check_recomputing(cut_at, measure, stage_times)
+        measure = 0
     loop = LoopOptions(
         count=measure,
         timings=tuple(read_timings(Path(path)) for path in stage_times),
@@ -123,17 +127,21 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         splits_only=not allow_whole,
         min_share=min_share,
     )
-    inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=True, batches=batches)
+    inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
     progress.report("planning")
-    plan = _make_plan(inquiry, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
-    plan = close_loop(plan, inquiry, loop, progress)
-    grounds, engine = inquiry.grounds, inquiry.request.engine
+
+    def make(asked: Inquiry) -> Plan:
+        made = _make_plan(asked, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
+        return close_loop(made, asked, loop, progress)
+
+    settled = settle_boundary(inquiry, make, progress)
+    plan, engine = settled.plan, inquiry.request.engine
     progress.report("carving")
     description = _Description(
-        grounds=grounds,
+        grounds=inquiry.grounds,
         graphs=list_graphs(inquiry.question),
         plan=plan,
-        carving=_carve(grounds.prepared, plan, engine),
+        carving=carve_plan(settled, inquiry),
         engine=engine if verify else None,
         progress=progress,
     )
@@ -202,6 +210,7 @@ class _Description:
             plan=self.plan.to_json(),
             parity=None if self.parity is None else self.parity.to_manifest(),
             carving=self.carving.report.to_json(),
+            wires=list_wires(self.carving),
         )
 
     def _verify(
@@ -220,6 +229,7 @@ class _Description:
             source=prepared.source,
             random_outputs=find_random_outputs(prepared.graph),
             rounds_inside=holds_float16(prepared.graph),
+            drift=self._budget_drift(),
             progress=self.progress,
         )
         for output in result.outputs:
@@ -229,6 +239,15 @@ class _Description:
                     f" {output.problem}. Nothing was written; --no-verify writes them all the same."
                 )
         return result
+
+    def _budget_drift(self) -> DriftBudget | None:
+        """Return how far outputs may drift, where crossings travel narrower."""
+        boundary = self.plan.boundary
+        if boundary is None:
+            return None
+        wires = {entry["tensor"]: entry["wire"] for entry in boundary.wires}
+        graph = self.grounds.prepared.graph
+        return plan_budget(graph, self.plan.placement, wires, boundary.max_drift)
 
 
 def describe_model(prepared: PreparedModel) -> dict[str, Any]:
@@ -253,12 +272,13 @@ def _make_plan(
 ) -> Plan:
     """Plan for the best split, for the cut that was asked for, or for not splitting."""
     if not cut_at:
-        return make_plan(
+        made = make_plan(
             inquiry.question,
             constraints=inquiry.constraints,
             require_split=not allow_whole,
             min_share=min_share,
         )
+        return refine_plan(made, inquiry, require_split=not allow_whole)
     placement = place_cut(inquiry.question.graph, cut_at, inquiry.question.topology.tiers)
     if not placement.is_proper:
         raise InfeasiblePlacementError(
@@ -268,18 +288,14 @@ def _make_plan(
     return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
 
 
-def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:
-    """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
-    names = list(dict.fromkeys(crossing.tensor for crossing in plan.crossings))
-    boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, engine)
-    return carve_stages(
-        prepared.model,
-        prepared.graph,
-        plan.placement,
-        boundary,
-        resting=list_resting(plan.data),
-        gives=find_givers(plan.data, plan.placement),
-    )
+def _check_recomputing(
+    cut_at: Sequence[str], measure: int | None, stage_times: Sequence[str | os.PathLike[str]]
+) -> None:
+    """Refuse what can't be had together with recomputing."""
+    clashes = {"--cut-at": cut_at, "--measure": measure, "--stage-times": stage_times}
+    for flag, value in clashes.items():
+        if value:
+            raise UsageError(f"--recompute and {flag} do not work together; give one of them.")
 
 
 def _choose_folder(model: ModelSource, output: str | os.PathLike[str] | None) -> Path:

@@ -16,13 +16,14 @@ Mix = Sequence[tuple[Mapping[str, int], float]]
 _LOCAL = "local"
 
 
-def check_mix(mix: Mix, *, has_inputs: bool, has_costs: bool) -> None:
+def check_mix(mix: Mix, *, has_inputs: bool, has_costs: bool, has_wires: bool) -> None:
     """Refuse a mix that is none, or that comes with what fixes a single shape.
 
     Raises
     ------
     UsageError
-        It is of one shape, names a shape twice, or comes beside real inputs or a table of costs.
+        It is of one shape, names a shape twice, or comes beside real inputs, a table of costs, or
+        crossings that travel otherwise than they are.
     """
     if len(mix) < 2:  # noqa: PLR2004 - one shape makes no mix
         raise UsageError("--mix needs two shapes at least; one shape is given by --dim.")
@@ -32,7 +33,8 @@ def check_mix(mix: Mix, *, has_inputs: bool, has_costs: bool) -> None:
             label = ",".join(f"{name}={size}" for name, size in dims.items())
             raise UsageError(f"--mix names {label} twice; add up the weights.")
         seen.append(dict(dims))
-    for flag, is_given in {"--inputs": has_inputs, "--costs": has_costs}.items():
+    wires = "--boundary, --input-bytes or --recompute"
+    for flag, is_given in {"--inputs": has_inputs, "--costs": has_costs, wires: has_wires}.items():
         if is_given:
             raise UsageError(f"{flag} holds for one shape, and --mix is for {len(mix)}; drop one.")
 

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.placement import Placement, Plan
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.boundary import settle_boundary
 from onnxsplit.workflows.placements import read_placement
+from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 
 
@@ -55,11 +58,20 @@ def plan(
     inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=False)
     progress.report("planning")
     wanted = _choose_placement(inquiry, placement, cut_at)
-    if wanted is None:
-        return make_plan(
-            inquiry.question, constraints=inquiry.constraints, require_split=require_split
+
+    if wanted is not None and inquiry.request.recompute:
+        raise UsageError(
+            "--recompute looks for the best placement; leave it out to price a given one."
         )
-    return make_plan_for(inquiry.question, wanted, constraints=inquiry.constraints)
+
+    def make(asked: Inquiry) -> Plan:
+        question, constraints = asked.question, asked.constraints
+        if wanted is None:
+            made = make_plan(question, constraints=constraints, require_split=require_split)
+            return refine_plan(made, asked, require_split=require_split)
+        return make_plan_for(question, wanted, constraints=constraints)
+
+    return settle_boundary(inquiry, make, progress).plan
 
 
 def _choose_placement(

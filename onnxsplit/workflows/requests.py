@@ -6,12 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.mixes import pose_mix
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.boundary_options import (
+    DEFAULT_MAX_DRIFT,
+    check_boundary,
+    take_sent_sizes,
+)
 from onnxsplit.workflows.chains import Links, Tiers, list_links
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.data_places import AUTO, DataOptions, read_places
@@ -50,6 +56,10 @@ class PlanWishes(TypedDict, total=False):
     threads: int | None
     provider: str | None
     cache: bool
+    boundary: str | None
+    max_drift: float
+    input_bytes: Mapping[str, str | int] | None
+    recompute: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +99,21 @@ class PlanRequest:
         ``PAST=PRESENT`` patterns of inputs that are the last run's outputs; ``auto`` or ``none``.
     threads, provider, cache
         How this machine is measured, if it is.
+    boundary : str, optional
+        ``auto``, ``fp32``, ``fp16``, ``bf16``, ``int8`` or ``uint8``: how crossings may travel.
+    max_drift : float
+        How far narrower crossings may let an output drift from the whole model's, relative to the
+        largest magnitude of the latter.
+    input_bytes : mapping of str to str or int, optional
+        Model input to the size (``120kB``, or bytes) at which users send it.
+    recompute : bool
+        Let the server run cheap operators of the device as well, where that is better than being
+        sent what they make.
+
+    Raises
+    ------
+    UsageError
+        The boundary is unknown, or the drift is no share.
     """
 
     device: TierSource = DEFAULT_DEVICE
@@ -115,6 +140,16 @@ class PlanRequest:
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
+    boundary: str | None = None
+    max_drift: float = DEFAULT_MAX_DRIFT
+    input_bytes: Mapping[str, str | int] | None = None
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse boundaries that nobody knows and drifts that make no sense."""
+        check_boundary(self.boundary, self.max_drift)
+        if self.recompute and self.boundary is not None:
+            raise UsageError("--recompute and --boundary do not work together; give one of them.")
 
     @property
     def engine(self) -> EngineOptions:
@@ -200,7 +235,8 @@ def open_inquiry(
     request : PlanRequest
     progress : Progress
     run : bool
-        Whether the model must be run; else that is done only where a tier is to be measured.
+        Whether the model must be run; else that is done only where a tier is to be measured, or
+        where crossings may travel narrower.
     batches : int
         Sets of inputs to draw.
 
@@ -216,6 +252,7 @@ def open_inquiry(
         request.mix,
         has_inputs=request.inputs is not None,
         has_costs=request.costs is not None,
+        has_wires=bool(request.boundary or request.input_bytes or request.recompute),
     )
     several = [
         _lay(model, request, progress, run=run, batches=batches, shape=place)
@@ -244,15 +281,17 @@ def _lay(
     if shape is not None:
         surroundings = choose_sources(surroundings, shape, len(request.mix))
         sizes = replace(sizes, dims={**sizes.dims, **request.mix[shape][0]})
-    return lay_grounds(model, surroundings, sizes, request.measuring, progress, run=run)
+    runs = run or request.boundary is not None
+    return lay_grounds(model, surroundings, sizes, request.measuring, progress, run=runs)
 
 
 def _pose(request: PlanRequest, grounds: Grounds) -> Question:
     """Put the question at one shape."""
-    return pose_question(
+    question = pose_question(
         grounds.prepared.graph,
         grounds.profiles,
         grounds.topology,
         objective=request.objective,
         places=read_places(request.data, grounds.prepared.graph, grounds.topology.tiers),
     )
+    return take_sent_sizes(question, request.input_bytes or {})

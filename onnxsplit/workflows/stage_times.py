@@ -146,6 +146,7 @@ def _draw_inputs(bundle: StoredBundle, chain: Sequence[StageEntry]) -> dict[str,
     manifest = bundle.manifest
     shapes = _read_sizes(manifest)
     shapes.update({crossing["tensor"]: tuple(crossing["shape"]) for crossing in manifest.crossings})
+    shapes.update({wire["value"]: shapes[wire["tensor"]] for wire in manifest.wires})
     drawn: dict[str, Array] = {}
     made: set[str] = set()
     for stage in chain:

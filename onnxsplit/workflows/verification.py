@@ -21,6 +21,7 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.workflows.boundary import find_budget
 from onnxsplit.workflows.preparation import InputOptions, InputSource, make_batches
 
 
@@ -88,6 +89,7 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         source=source,
         random_outputs=find_random_outputs(graph),
         rounds_inside=holds_float16(graph),
+        drift=find_budget(bundle.manifest, graph),
         progress=progress,
     )
     notes = _note_whole(bundle, whole, given=model is not None)

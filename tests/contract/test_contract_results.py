@@ -25,6 +25,8 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
         "chain": ["cut", workshop.model, *workshop.chain_options(), "-o", "chain"],
         "plan": ["plan", *planned, "--timings"],
+        "narrow": ["cut", *planned, "-o", "bundle", "--boundary", "auto", "--max-drift", "5%"],
+        "sent": ["plan", *planned, "--input-bytes", "image=1kB", "--recompute"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
         "inspect": ["inspect", workshop.model],
@@ -39,6 +41,8 @@ NAMES = [
     "profile",
     "stages",
     "plan",
+    "narrow",
+    "sent",
     "verify",
     "verify alone",
     "inspect",
@@ -246,3 +250,53 @@ def test_a_model_of_constants_alone_has_nothing_to_place_and_that_is_no_failure(
     assert finished.code == 0, finished.err
     if name == "plan":
         assert finished.out.startswith("Nothing to place: every output of the model is made of")
+
+
+def test_narrow_crossings_are_told_alike_by_the_manifest_the_stages_and_verification(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    planned = [workshop.model, *workshop.cut_options()]
+    options = ["--boundary", "int8", "--max-drift", "0.05", "-o", "narrow"]
+    cut = command("cut", *planned, *options, "--format", "json", folder=tmp_path).document()
+    (wire,) = cut["wires"]
+    (crossing,) = cut["crossings"]
+    assert (wire["tensor"], wire["wire"]) == (crossing["tensor"], "int8")
+    assert crossing["wire"] == "int8"
+    assert crossing["bytes"] == np.prod(crossing["shape"])
+    device, server = cut["stages"]
+    (given,) = [port for port in device["outputs"] if port["name"] == wire["value"]]
+    (taken,) = [port for port in server["inputs"] if port["name"] == wire["value"]]
+    assert given["dtype"] == taken["dtype"] == "int8"
+    assert cut["plan"]["boundary"]["drift"] <= 0.05
+    assert not cut["parity"]["bit_equal"]
+    for arguments in ([], ["--model", workshop.model]):
+        shown = command("verify", "narrow", *arguments, "--format", "json", folder=tmp_path)
+        assert shown.code == 0, shown.err
+        assert shown.document()["max_drift"] == 0.05
+        assert not shown.document()["bit_equal"]
+        assert any("drift budget" in note for note in shown.document()["notes"])
+    timed = command(
+        "profile",
+        "--stages",
+        "narrow",
+        "--tier",
+        "server",
+        "-o",
+        "t.json",
+        "--budget",
+        "300ms",
+        folder=tmp_path,
+    )
+    assert timed.code == 0, timed.err
+    command("merge", "narrow", "-o", "whole.onnx", folder=tmp_path)
+    assert onnx.load(tmp_path / "whole.onnx").graph == onnx.load(workshop.model).graph
+
+
+def test_the_same_narrow_cut_gives_the_same_bytes(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    planned = [workshop.model, *workshop.cut_options(), "--boundary", "auto", "-q"]
+    for folder in ("one", "two"):
+        assert command("cut", *planned, "-o", folder, folder=tmp_path).code == 0
+    for name in ("device.onnx", "server.onnx", "split.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -105,6 +105,10 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "threads": None,
         "provider": None,
         "cache": True,
+        "boundary": None,
+        "max_drift": 0.01,
+        "input_bytes": {},
+        "recompute": False,
     }
 
 
@@ -120,9 +124,14 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
+        " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
     )
     assert run_line(line) == 0
     assert seen == {
+        "boundary": "int8",
+        "max_drift": 0.02,
+        "input_bytes": {"x": "120kB", "y": "1kB"},
+        "recompute": True,
         "arguments": (Path("m.onnx"), Path("out")),
         "device": "pi.json",
         "server": "a10.json",

@@ -50,7 +50,7 @@ def test_a_malformed_shape_is_refused_with_an_example(text: str) -> None:
 )
 def test_what_is_no_mix_is_refused(mix: Any, given: dict[str, bool], told: str) -> None:  # noqa: ANN401 - as callers write it
     with pytest.raises(UsageError, match=told):
-        check_mix(mix, **{"has_inputs": False, "has_costs": False, **given})
+        check_mix(mix, **{"has_inputs": False, "has_costs": False, "has_wires": False, **given})
 
 
 def test_profiles_are_taken_in_the_order_of_the_mix_and_this_machine_serves_all() -> None:
