@@ -12,10 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from onnxsplit.engines.device import bind_device, find_device
 from onnxsplit.engines.environment import describe_machine
 from onnxsplit.engines.executed import load_executed_graph, request_executed_graph
 from onnxsplit.engines.failures import translate_failures
-from onnxsplit.engines.narrow import NARROW_TYPES
+from onnxsplit.engines.narrow import NARROW_TYPES, find_narrow
 from onnxsplit.engines.native import build_settings, list_names, load_native, resolve_threads
 from onnxsplit.engines.port import EngineOptions, Feeds, KernelEvent, Value
 from onnxsplit.engines.trace import read_dtype, read_events
@@ -61,11 +62,12 @@ def open_session(
         onnxruntime can't load the model.
     """
     if not trace:
-        return OrtSession(load_native(model, build_settings(options, base_folder), options))
+        native = load_native(model, build_settings(options, base_folder), options)
+        return OrtSession(native, device=find_device(options))
     folder = Path(tempfile.mkdtemp(prefix="onnxsplit-trace-"))
     try:
         native = _load_traced(model, options, base_folder, folder)
-        return OrtSession(native, trace_folder=folder)
+        return OrtSession(native, trace_folder=folder, device=find_device(options))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -116,9 +118,14 @@ class OrtSession:
     """A model loaded in onnxruntime; implements `onnxsplit.engines.port.Session`."""
 
     def __init__(
-        self, native: onnxruntime.InferenceSession, *, trace_folder: Path | None = None
+        self,
+        native: onnxruntime.InferenceSession,
+        *,
+        trace_folder: Path | None = None,
+        device: tuple[str, int] | None = None,
     ) -> None:
         self._native: onnxruntime.InferenceSession | None = native
+        self._device = device
         self._traces = trace_folder is not None
         self._remove_folder = weakref.finalize(self, _remove_folder, trace_folder)
         self._inputs = tuple(_read_spec(argument) for argument in native.get_inputs())
@@ -152,6 +159,10 @@ class OrtSession:
 
     def bind(self, feeds: Feeds) -> Callable[[], None]:
         """Return a call that runs the model; see `onnxsplit.engines.port.Session.bind`."""
+        if self._device is not None and self._is_dense(feeds):
+            self._check_names(feeds, ())
+            arrays = {name: np.asarray(value) for name, value in feeds.items()}
+            return bind_device(self._open_native(), arrays, list(self._output_specs), self._device)
         call = self._prepare(feeds, list(self._output_specs))
 
         def run_once() -> None:
@@ -240,6 +251,13 @@ class OrtSession:
     def _overridable(self) -> set[str]:
         """Return the names of the initializers that may be fed."""
         return {entry.name for entry in self._open_native().get_overridable_initializers()}
+
+    def _is_dense(self, feeds: Feeds) -> bool:
+        """Tell whether all values are dense tensors of types that numpy has."""
+        values = [isinstance(value, np.ndarray) for value in feeds.values()]
+        outputs = [s.kind == "tensor" and s.dtype not in NARROW_TYPES for s in self._outputs]
+        narrow = [find_narrow(v) for v in feeds.values() if isinstance(v, np.ndarray)]
+        return all(values) and all(outputs) and not any(narrow)
 
     def _refuse_lists(self, feeds: Feeds, names: Sequence[str]) -> None:
         """Refuse sequences and optionals beside outputs whose element type numpy lacks."""

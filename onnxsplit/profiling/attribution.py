@@ -12,6 +12,9 @@ from onnxsplit.profiling.fusion import FusedGraph, FusedGroup, group_operators
 TRUNCATED_SECONDS = 0.5e-6
 """What a duration loses on average when it is cut to whole microseconds."""
 
+_LEAST_SHARE = 0.1
+"""Share of a traced duration that is left to a kernel, however much tracing takes."""
+
 SMALL_OPERATORS = 8
 """Operators up to which a group of several kernels still says where time goes."""
 
@@ -26,22 +29,28 @@ class Attribution:
         Its places are those of the kernels within each run.
     runs : tuple of sequences of KernelEvent
         All with the same kernels in the same order.
+    overhead_seconds : float
+        What tracing adds to the time of each kernel.
     """
 
     fused: FusedGraph
     runs: tuple[Sequence[KernelEvent], ...]
+    overhead_seconds: float = 0.0
 
     def sum_seconds(self, places: Sequence[int]) -> list[float]:
-        """Add up the seconds of some kernels in each run."""
-        return [
-            sum(run[place].seconds + TRUNCATED_SECONDS for place in places) for run in self.runs
-        ]
+        """Add up the seconds of some kernels in each run, without what tracing adds."""
+        return [sum(self._correct(run[place].seconds) for place in places) for run in self.runs]
 
     @property
     def known_share(self) -> float:
         """Share of the time that belongs to a group, over all runs; 1 if nothing ran."""
         whole = sum(self.sum_seconds(range(len(self.runs[0])))) if self.runs else 0.0
         return 1.0 - sum(self.sum_seconds(self.fused.strays)) / whole if whole else 1.0
+
+    def _correct(self, seconds: float) -> float:
+        """Take off what tracing adds to a kernel."""
+        traced = seconds + TRUNCATED_SECONDS
+        return max(_LEAST_SHARE * traced, traced - self.overhead_seconds)
 
 
 def split_runs(events: Sequence[KernelEvent]) -> dict[int, list[KernelEvent]]:
@@ -56,6 +65,7 @@ def attribute(
     graph: OperatorGraph,
     runs: Sequence[Sequence[KernelEvent]],
     executed: Sequence[ExecutedNode] | None,
+    overhead_seconds: float = 0.0,
 ) -> tuple[Attribution, bool]:
     """Find the operators behind the kernels of some runs.
 
@@ -65,6 +75,8 @@ def attribute(
     runs : sequence of runs
     executed : sequence of ExecutedNode, optional
         The graph that the engine ran, where it shows it.
+    overhead_seconds : float
+        What tracing adds to the time of each kernel.
 
     Returns
     -------
@@ -80,8 +92,10 @@ def attribute(
     first = runs[0]
     alike = tuple(run for run in runs if _list_kernels(run) == _list_kernels(first))
     if executed is not None and fits_graph(first, executed):
-        return Attribution(fused=group_operators(graph, executed), runs=alike), True
-    return Attribution(fused=group_by_name(graph, first), runs=alike), False
+        fused, traced_back = group_operators(graph, executed), True
+    else:
+        fused, traced_back = group_by_name(graph, first), False
+    return Attribution(fused=fused, runs=alike, overhead_seconds=overhead_seconds), traced_back
 
 
 def group_by_name(graph: OperatorGraph, kernels: Sequence[KernelEvent]) -> FusedGraph:

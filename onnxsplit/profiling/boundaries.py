@@ -1,14 +1,14 @@
 """What a cut at each value adds on both sides, in seconds."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.profiles import BoundaryCost
 from onnxsplit.profiling.attribution import Attribution
 from onnxsplit.profiling.executed import ExecutedNode
 from onnxsplit.profiling.layouts import LayoutWork, find_boundary_work
-from onnxsplit.profiling.overheads import LayoutRates
+from onnxsplit.profiling.overheads import WorkRates
 
 _DIGITS = 9
 
@@ -22,7 +22,7 @@ def price_boundaries(
     graph: OperatorGraph,
     executed: list[ExecutedNode],
     attribution: Attribution,
-    rates: LayoutRates,
+    rates: WorkRates,
 ) -> dict[str, BoundaryCost]:
     """Return what a cut at each value adds, by `onnxsplit.profiling.layouts` and measured rates.
 
@@ -31,7 +31,7 @@ def price_boundaries(
     graph : OperatorGraph
     executed : list of ExecutedNode
     attribution : Attribution
-    rates : LayoutRates
+    rates : WorkRates
         Seconds of layout work on this machine.
 
     Returns
@@ -50,7 +50,27 @@ def price_boundaries(
     return boundaries
 
 
-def _price(graph: OperatorGraph, work: Iterable[LayoutWork], rates: LayoutRates) -> float:
+def price_copies(
+    graph: OperatorGraph, boundaries: Mapping[str, BoundaryCost], rates: WorkRates
+) -> dict[str, BoundaryCost]:
+    """Add to what cuts cost the copies between the host and a device with a memory of its own.
+
+    Model inputs and outputs that cross are copied as well; those that don't are not counted.
+    """
+    priced = dict(boundaries)
+    for value, spec in graph.tensors.items():
+        if spec.size_bytes is not None:
+            cost = priced.get(value, BoundaryCost())
+            to_host = rates.estimate("to_host", spec.size_bytes)
+            to_device = rates.estimate("to_device", spec.size_bytes)
+            priced[value] = BoundaryCost(
+                send_seconds=round(cost.send_seconds + to_host, _DIGITS),
+                receive_seconds=round(cost.receive_seconds + to_device, _DIGITS),
+            )
+    return priced
+
+
+def _price(graph: OperatorGraph, work: Iterable[LayoutWork], rates: WorkRates) -> float:
     """Add up layout work."""
     seconds = math.fsum(
         one.sign * rates.estimate(one.kind, size)

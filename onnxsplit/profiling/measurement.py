@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnxsplit.engines.device import find_device, waits_for_launches
 from onnxsplit.engines.ort import describe_environment
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import ModelError, OnnxSplitError
@@ -10,11 +11,16 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.profiles import BoundaryCost, Profile
 from onnxsplit.profiling.assembly import Measurement, assemble_profile
 from onnxsplit.profiling.attribution import Attribution, attribute
-from onnxsplit.profiling.boundaries import needs_rates, price_boundaries
+from onnxsplit.profiling.boundaries import needs_rates, price_boundaries, price_copies
 from onnxsplit.profiling.cache import ProfileCache, derive_key
 from onnxsplit.profiling.idle import measure_idle
 from onnxsplit.profiling.instruments import Instruments, Subject
-from onnxsplit.profiling.overheads import measure_layout_rates, measure_run
+from onnxsplit.profiling.overheads import (
+    measure_copies,
+    measure_layout_rates,
+    measure_run,
+    measure_tracing,
+)
 from onnxsplit.profiling.rounds import Rounds, take_times
 from onnxsplit.profiling.sampling import low_quantile
 
@@ -35,9 +41,13 @@ _BORROWED = (
     "{provider} runs the model in parts that can't be timed by operator; its time was shared among"
     f" them as on {CPU_PROVIDER}."
 )
-_LAUNCHES = (
+_WAITED = (
     "CUDA kernels were waited for one by one, so that they could be timed; without that, runs may"
     " take less time."
+)
+_LAUNCHED = (
+    "CUDA kernels were not waited for (CUDA_LAUNCH_BLOCKING is not 1), so that the time of one may"
+    " count with another; run `onnxsplit profile` for a profile of its own."
 )
 
 
@@ -152,15 +162,15 @@ class _Bench:
     def measure(self) -> Measurement:
         """Measure by the best method that the provider allows."""
         graph = self.subject.graph
-        run_seconds = self._measure_run()
-        rounds, extra = self._take_until_agreed(run_seconds)
-        attribution, traced_back = attribute(graph, rounds.runs, rounds.executed)
+        run_seconds, overhead = self._measure_overheads()
+        rounds, extra = self._take_until_agreed(run_seconds, overhead)
+        attribution, traced_back = attribute(graph, rounds.runs, rounds.executed, overhead)
         method, assumptions = "fused", list(self._assume_launches())
         boundaries: dict[str, BoundaryCost] = {}
         if traced_back:
-            boundaries = self._price_boundaries(rounds, attribution, run_seconds)
+            boundaries = self._price_layouts(rounds, attribution, run_seconds)
         elif attribution.known_share < _FEW_SHARE:
-            method, rounds, attribution = self._trace_otherwise(rounds)
+            method, rounds, attribution = self._trace_otherwise(rounds, overhead)
             sentence = _UNFUSED if method == "unfused-scaled" else _BORROWED
             assumptions.append(sentence.format(provider=self.options.provider))
         return Measurement(
@@ -169,28 +179,30 @@ class _Bench:
             attribution=attribution,
             first_run=rounds.first_run if traced_back else (),
             run_seconds=run_seconds,
-            boundaries=boundaries,
+            boundaries=self._price_copies(boundaries),
             evidence="scaled" if method == "borrowed" else "measured",
             assumptions=tuple(assumptions),
-            extra=extra,
+            extra={**extra, "tracing_seconds": round(overhead, 9)},
         )
 
-    def _take_until_agreed(self, run_seconds: float) -> tuple[Rounds, dict[str, Any]]:
+    def _take_until_agreed(
+        self, run_seconds: float, overhead: float
+    ) -> tuple[Rounds, dict[str, Any]]:
         """Measure once more, in what is left of the budget, if whole and sum disagree."""
         clock, rule = self.instruments.clock, self.instruments.rule
         start = clock()
         rounds = self._take(self.options)
-        disagreement, measurements = _disagree(rounds, run_seconds), 1
+        disagreement, measurements = _disagree(rounds, run_seconds, overhead), 1
         left = rule.budget_seconds - (clock() - start)
         if disagreement > rule.agreement and left > 0:
             again = replace(self.instruments, rule=replace(rule, budget_seconds=left))
             other = self._take(self.options, again, "profiling again")
             measurements += 1
-            if _disagree(other, run_seconds) < disagreement:
-                rounds, disagreement = other, _disagree(other, run_seconds)
+            if (less := _disagree(other, run_seconds, overhead)) < disagreement:
+                rounds, disagreement = other, less
         return rounds, {"measurements": measurements, "disagreement": round(disagreement, 6)}
 
-    def _trace_otherwise(self, rounds: Rounds) -> tuple[str, Rounds, Attribution]:
+    def _trace_otherwise(self, rounds: Rounds, overhead: float) -> tuple[str, Rounds, Attribution]:
         """Time operators without fusion, or else on the CPU; the whole stays what it was."""
         unfused = replace(self.options, optimization="disabled")
         cpu = replace(self.options, provider=CPU_PROVIDER, provider_options={})
@@ -200,7 +212,7 @@ class _Bench:
                 traced = self._take(options, label="profiling otherwise")
             except ModelError:
                 continue
-            attribution, _ = attribute(graph, traced.runs, traced.executed)
+            attribution, _ = attribute(graph, traced.runs, traced.executed, overhead)
             if method == "borrowed" or attribution.known_share >= _FEW_SHARE:
                 break
         return method, replace(traced, whole_seconds=rounds.whole_seconds), attribution
@@ -220,14 +232,18 @@ class _Bench:
             label=label,
         )
 
-    def _measure_run(self) -> float:
-        """Return what any run costs, or nothing where the provider can't run next to nothing."""
-        try:
-            return measure_run(self.options, self.instruments)
-        except OnnxSplitError:
-            return 0.0
+    def _measure_overheads(self) -> tuple[float, float]:
+        """Return what any run costs, and what tracing adds to a kernel.
 
-    def _price_boundaries(
+        Nothing where the provider can't run next to nothing.
+        """
+        try:
+            run_seconds = measure_run(self.options, self.instruments)
+            return run_seconds, measure_tracing(self.options, self.instruments, run_seconds)
+        except OnnxSplitError:
+            return 0.0, 0.0
+
+    def _price_layouts(
         self, rounds: Rounds, attribution: Attribution, run_seconds: float
     ) -> dict[str, BoundaryCost]:
         """Return what a cut at each value adds, where layouts are blocked."""
@@ -239,18 +255,27 @@ class _Bench:
             return {}
         return price_boundaries(self.subject.graph, executed, attribution, rates)
 
+    def _price_copies(self, boundaries: dict[str, BoundaryCost]) -> dict[str, BoundaryCost]:
+        """Add copies between host and device where the provider has a memory of its own."""
+        device = find_device(self.options)
+        rates = None if device is None else measure_copies(device, self.instruments)
+        return boundaries if rates is None else price_copies(self.subject.graph, boundaries, rates)
+
     def _assume_launches(self) -> tuple[str, ...]:
-        """Say what timing kernels does to the provider."""
-        return (_LAUNCHES,) if self.options.provider.startswith("CUDA") else ()
+        """Say what timing kernels does to the provider, or what it lacks."""
+        if find_device(self.options) is None:
+            return ()
+        return (_WAITED,) if waits_for_launches(self.options) else (_LAUNCHED,)
 
 
-def _disagree(rounds: Rounds, run_seconds: float) -> float:
+def _disagree(rounds: Rounds, run_seconds: float, overhead: float) -> float:
     """Return how far the kernels' sum is from the whole, but for what tracing may do to it."""
     if not rounds.runs:
         return 0.0
+    count = len(rounds.runs[0])
     kernels = low_quantile([sum(kernel.seconds for kernel in run) for run in rounds.runs])
     whole = low_quantile(rounds.whole_seconds)
-    gap = abs(whole - run_seconds - kernels) - len(rounds.runs[0]) * _UNCERTAIN_SECONDS
+    gap = abs(whole - run_seconds - kernels + count * overhead) - count * _UNCERTAIN_SECONDS
     return max(0.0, gap) / whole
 
 

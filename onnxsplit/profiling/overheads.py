@@ -7,8 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from onnxsplit.engines.device import bind_copies
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import OnnxSplitError
+from onnxsplit.profiling.attribution import TRUNCATED_SECONDS, split_runs
 from onnxsplit.profiling.executed import BLOCKED_DOMAIN
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import low_quantile
@@ -22,12 +24,15 @@ _CHANNELS = 64
 _SIDES = (4, 16, 40, 80, 160)
 """Heights and widths at which layout work is timed: from 4 KB to 6.5 MB."""
 
+_CHAIN_TYPES = ("Abs", "Neg")
+_CHAIN_LENGTH = 32
+_CHAIN_SHAPE = (1000,)
 _FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayoutRates:
-    """Seconds of layout work by kind and size.
+class WorkRates:
+    """Seconds of work on values, such as laying them out anew, by kind and size.
 
     Parameters
     ----------
@@ -57,9 +62,37 @@ def measure_run(options: EngineOptions, instruments: Instruments) -> float:
     return _time(model, (1,), 1, options, instruments, runs=_RUNS_OF_NOTHING)
 
 
+def measure_tracing(options: EngineOptions, instruments: Instruments, run_seconds: float) -> float:
+    """Return what tracing adds to the time of a kernel: a chain of small ones, traced and plain.
+
+    Raises
+    ------
+    OnnxSplitError
+        The engine can't run or trace it.
+    """
+    content = _build_chain().SerializeToString()
+    feeds = {"v0": np.ones(_CHAIN_SHAPE, dtype=np.float32)}
+    with (
+        instruments.open_session(content, options) as plain,
+        instruments.open_session(content, options, trace=True) as traced,
+    ):
+        run_plain, run_traced = plain.bind(feeds), traced.bind(feeds)
+        seconds = []
+        for _ in range(_WARM_UPS + _RUNS):
+            run_traced()
+            seconds.append(_clock(run_plain, instruments))
+        runs = list(split_runs(traced.end_profiling()).values())[_WARM_UPS:]
+    kernels = len(runs[0]) if runs else 0
+    if not kernels:
+        return 0.0
+    spent = low_quantile([sum(kernel.seconds for kernel in run) for run in runs]) / kernels
+    plainly = max(0.0, low_quantile(seconds[_WARM_UPS:]) - run_seconds) / kernels
+    return max(0.0, spent + TRUNCATED_SECONDS - plainly)
+
+
 def measure_layout_rates(
     options: EngineOptions, instruments: Instruments, run_seconds: float
-) -> LayoutRates | None:
+) -> WorkRates | None:
     """Time layout work at several sizes, less what any run costs.
 
     Returns None if the engine does not run it by itself.
@@ -77,7 +110,25 @@ def measure_layout_rates(
                 return None
             size = _FLOAT_BYTES * int(np.prod(shape))
             seconds.setdefault(kind, []).append((size, max(0.0, spent - run_seconds)))
-    return LayoutRates(seconds=seconds)
+    return WorkRates(seconds=seconds)
+
+
+def measure_copies(device: tuple[str, int], instruments: Instruments) -> WorkRates | None:
+    """Time copies between host and device at several sizes, as ``to_device`` and ``to_host``.
+
+    Returns None if the device can't be copied to.
+    """
+    seconds: dict[str, list[tuple[int, float]]] = {"to_device": [], "to_host": []}
+    for side in _SIDES:
+        array = np.ones((1, _CHANNELS, side, side), dtype=np.float32)
+        try:
+            copies = bind_copies(array, device)
+        except OnnxSplitError:
+            return None
+        for kind, copy in zip(seconds, copies, strict=True):
+            spent = [_clock(copy, instruments) for _ in range(_WARM_UPS + _RUNS)]
+            seconds[kind].append((array.nbytes, low_quantile(spent[_WARM_UPS:])))
+    return WorkRates(seconds=seconds)
 
 
 def _build(op_type: str, shape: Sequence[int], *, inputs: int) -> onnx.ModelProto:
@@ -95,6 +146,20 @@ def _build(op_type: str, shape: Sequence[int], *, inputs: int) -> onnx.ModelProt
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
     )
     return helper.make_model(graph, opset_imports=_OPSETS, ir_version=_IR_VERSION)
+
+
+def _build_chain() -> onnx.ModelProto:
+    """Build a chain of small operators that no engine makes one of."""
+    nodes = [
+        helper.make_node(_CHAIN_TYPES[place % 2], [f"v{place}"], [f"v{place + 1}"])
+        for place in range(_CHAIN_LENGTH)
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, _CHAIN_SHAPE)
+        for name in ("v0", f"v{_CHAIN_LENGTH}")
+    ]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=_OPSETS[:1], ir_version=_IR_VERSION)
 
 
 def _time(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from onnxsplit.engines.device import wait_for_launches
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
@@ -90,6 +91,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         provider_options=provider_options or {},
         threads=threads or 0,
     )
+    wait_for_launches(engine)
     options = MeasuringOptions(
         engine=engine,
         cache=cache,

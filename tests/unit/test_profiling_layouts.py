@@ -11,7 +11,7 @@ from onnxsplit.profiling.executed import ExecutedNode
 from onnxsplit.profiling.fusion import group_operators
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.layouts import find_boundary_work
-from onnxsplit.profiling.overheads import LayoutRates, measure_layout_rates, measure_run
+from onnxsplit.profiling.overheads import WorkRates, measure_layout_rates, measure_run
 from tests.executed_graphs import model, node
 
 RESIDUAL = model(
@@ -110,7 +110,7 @@ def test_a_blocked_value_that_meets_a_plain_one_in_a_concatenation_is_turned_bac
 
 def test_work_is_priced_by_size_and_never_below_zero() -> None:
     kinds = ("ReorderInput", "ReorderOutput", "Add", "Relu")
-    rates = LayoutRates(seconds={kind: [(0, 0.0), (4000, 1e-6), (8000, 3e-6)] for kind in kinds})
+    rates = WorkRates(seconds={kind: [(0, 0.0), (4000, 1e-6), (8000, 3e-6)] for kind in kinds})
     assert rates.estimate("Add", 6000) == pytest.approx(2e-6)
     assert rates.estimate("Add", 16000) == pytest.approx(6e-6)
     fused = group_operators(RESIDUAL, EXECUTED)
