@@ -67,7 +67,7 @@ def build_settings(options: EngineOptions, base_folder: Path | None) -> onnxrunt
     Threads are always given: onnxruntime then pins none, and what is recorded is what runs.
     Spinning threads steal cores from each other; on two cores they tripled a model's latency.
     """
-    _silence_default_logger()
+    _silence_engine()
     levels = onnxruntime.GraphOptimizationLevel
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
@@ -85,9 +85,10 @@ def build_settings(options: EngineOptions, base_folder: Path | None) -> onnxrunt
 
 
 @functools.cache
-def _silence_default_logger() -> None:
-    """Keep what onnxruntime says outside any session off stderr."""
+def _silence_engine() -> None:
+    """Keep what onnxruntime says outside any session off stderr, and have it report to nobody."""
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    onnxruntime.disable_telemetry_events()
 
 
 def _check_provider(provider: str) -> None:

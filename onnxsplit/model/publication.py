@@ -65,8 +65,13 @@ def publish(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 @contextmanager
-def translate_failures(target: Path) -> Iterator[None]:
+def translate_failures(target: Path | str) -> Iterator[None]:
     """Turn what the operating system says into one sentence about the target.
+
+    Parameters
+    ----------
+    target : path or str
+        What is written, as the sentence begins.
 
     Raises
     ------

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from onnxsplit.errors import OutputError, ProfileError
+from onnxsplit.errors import ProfileError
 from onnxsplit.evidence import StageTimings
+from onnxsplit.model.publication import translate_failures
 from onnxsplit.profiles import Profile
 
 _Document = TypeVar("_Document")
@@ -79,13 +80,11 @@ def _read(path: Path, what: str, parse: Callable[[Any], _Document]) -> _Document
 def _write(document: Mapping[str, Any], path: Path, what: str) -> None:
     """Write a JSON file."""
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    try:
+    with translate_failures(f"The {what} {path}"):
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
         else:
             _replace(path, text)
-    except OSError as error:
-        raise OutputError(f"The {what} {path} can't be written: {error.strerror}.") from error
 
 
 def _replace(path: Path, text: str) -> None:
