@@ -3,7 +3,11 @@
 Each network is profiled as users profile it, then cut; its stages and the whole run in turn, in
 blocks, so that all see the same disturbances. Errors are relative to the measured time. A machine
 that is busy with other work runs at another speed from one minute to the next, so errors are also
-given with the profile scaled to the whole model's time at the time of the comparison.
+given with the profile scaled to the whole model's time at the time of the comparison. Stages of a
+few microseconds have large relative errors that decide nothing, so errors are given for all stages
+and for those alone that take at least a hundredth of the time of the whole. A stage that runs again
+and again finds its weights in the caches, which they leave while a whole model runs; to tell how
+much of an error that is, stages are also timed directly after another one ("cold").
 """
 
 import argparse
@@ -56,17 +60,26 @@ CUTS = 8
 SPEEDS = (0.02, 0.05, 0.1, 0.2, 0.5)
 MEGABITS_PER_SECOND = (1, 5, 20, 100, 1000)
 _FEWEST_ROUNDS = 8
+_LONG_SHARE = 0.01
+"""Share of the whole model's time from which a stage counts as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """A place to cut, its crossings, and the runs of both stages."""
+    """A place to cut, its crossings, and the runs of both stages: again and again, and cold."""
 
     placement: Placement
     crossings: tuple[str, ...]
     crossing_bytes: int
     device: list[float] = field(default_factory=list)
     server: list[float] = field(default_factory=list)
+    device_cold: list[float] = field(default_factory=list)
+    server_cold: list[float] = field(default_factory=list)
+
+    @property
+    def cold_seconds(self) -> tuple[float, float]:
+        """Return the typical seconds of both stages after other stages ran."""
+        return float(np.median(self.device_cold)), float(np.median(self.server_cold))
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -114,7 +127,7 @@ def _examine(name: str, engine: EngineOptions, options: argparse.Namespace) -> d
     whole = _run_in_turn(prepared, cuts, engine, options.seconds)
     if options.keep is not None:
         _keep(options.keep / f"{name}.json", profile, unfused, cuts, whole)
-    predictors = _list_predictors(prepared.graph, profile, unfused, whole)
+    predictors = _list_predictors(profile, unfused, whole)
     return {
         "prepare_seconds": round(built - start, 2),
         "profile_seconds": round(profiled - built, 2),
@@ -124,8 +137,9 @@ def _examine(name: str, engine: EngineOptions, options: argparse.Namespace) -> d
         "attributed_share": profile.extra["attributed_share"],
         "layout_share": profile.extra["layout_seconds"] / profile.extra["whole_seconds"],
         "crossings": [len(cut.crossings) for cut in cuts],
+        "stage_seconds": [seconds for cut in cuts for seconds in cut.seconds],
         "predictors": {
-            predictor: _compare(cuts, predict) for predictor, predict in predictors.items()
+            predictor: _compare(cuts, predict, whole) for predictor, predict in predictors.items()
         },
     }
 
@@ -205,34 +219,39 @@ def _run_in_turn(
         sessions.append(session)
         return session.bind(values)
 
-    turns = [(load(prepared.model.proto.SerializeToString(), feeds), whole)]
+    turns = [(load(prepared.model.proto.SerializeToString(), feeds), whole, list[float]())]
     for cut in cuts:
         carving = carve_stages(prepared.model, prepared.graph, cut.placement, prepared.tensors)
         values: dict[str, Any] = dict(feeds)
-        for stage, times in zip(carving.stages, (cut.device, cut.server), strict=True):
+        kept = ((cut.device, cut.device_cold), (cut.server, cut.server_cold))
+        for stage, (times, cold) in zip(carving.stages, kept, strict=True):
             content = stage.proto.SerializeToString()
             given = {spec.name: values[spec.name] for spec in stage.inputs}
-            turns.append((load(content, given), times))
+            turns.append((load(content, given), times, cold))
             values.update(sessions[-1].run(given))
     start = time.perf_counter()
     rounds = 0
     rng = random.Random(0)
     while rounds < _FEWEST_ROUNDS or time.perf_counter() - start < seconds:
         rng.shuffle(turns)
-        for run, times in turns:
-            run()
-            for _ in range(BLOCK_RUNS):
-                before = time.perf_counter()
-                run()
-                times.append(time.perf_counter() - before)
+        for run, times, cold in turns:
+            cold.append(_clock(run))
+            times.extend(_clock(run) for _ in range(BLOCK_RUNS))
         rounds += 1
     for session in sessions:
         session.close()
     return low_quantile(whole)
 
 
+def _clock(run: Callable[[], None]) -> float:
+    """Return the seconds of one run."""
+    before = time.perf_counter()
+    run()
+    return time.perf_counter() - before
+
+
 def _list_predictors(
-    graph: OperatorGraph, profile: Profile, unfused: Mapping[str, float], whole: float
+    profile: Profile, unfused: Mapping[str, float], whole: float
 ) -> dict[str, Predictor]:
     """Return every way to predict both stages of a cut."""
     unfused_factor = profile.extra["whole_seconds"] / math.fsum(unfused.values())
@@ -251,7 +270,6 @@ def _list_predictors(
             profile, cut, factor, boundaries=boundaries, kernels_only=kernels_only
         )
 
-    del graph
     return {
         "unfused": from_unfused(1.0),
         "unfused, scaled": from_unfused(unfused_factor),
@@ -291,15 +309,24 @@ def _sum(seconds: Mapping[str, float], cut: Cut) -> tuple[float, float]:
     return sums["device"], sums["server"]
 
 
-def _compare(cuts: Sequence[Cut], predict: Predictor) -> dict[str, Any]:
-    """Return errors of stages and totals, and regrets over the grid."""
-    stages, totals = [], []
+def _compare(cuts: Sequence[Cut], predict: Predictor, whole: float) -> dict[str, Any]:
+    """Return errors of stages, long stages and totals, and regrets over the grid."""
+    stages, cold_stages, long_stages, totals = [], [], [], []
     for cut in cuts:
         measured, predicted = cut.seconds, predict(cut)
-        stages += [p / m - 1 for p, m in zip(predicted, measured, strict=True)]
+        errors = [p / m - 1 for p, m in zip(predicted, measured, strict=True)]
+        stages += errors
+        cold_stages += [p / m - 1 for p, m in zip(predicted, cut.cold_seconds, strict=True)]
+        long_stages += [
+            error
+            for error, seconds in zip(errors, measured, strict=True)
+            if seconds >= _LONG_SHARE * whole
+        ]
         totals.append(sum(predicted) / sum(measured) - 1)
     return {
         "stage_errors": [round(error, 5) for error in stages],
+        "cold_stage_errors": [round(error, 5) for error in cold_stages],
+        "long_stage_errors": [round(error, 5) for error in long_stages],
         "total_errors": [round(error, 5) for error in totals],
         "regrets": [round(r, 6) for r in _list_regrets(cuts, predict)],
     }
@@ -329,12 +356,12 @@ def _summarise(results: Mapping[str, Any]) -> dict[str, Any]:
     summary = {}
     for name in first:
         entries = [result["predictors"][name] for result in results.values()]
-        stages = np.abs([e for entry in entries for e in entry["stage_errors"]])
-        totals = np.abs([e for entry in entries for e in entry["total_errors"]])
         regrets = np.array([r for entry in entries for r in entry["regrets"]])
         summary[name] = {
-            "stage": _quantiles(stages),
-            "total": _quantiles(totals),
+            **{
+                kind: _quantiles(np.abs([e for entry in entries for e in entry[f"{kind}_errors"]]))
+                for kind in ("stage", "cold_stage", "long_stage", "total")
+            },
             "regret": {"mean": float(regrets.mean()), "max": float(regrets.max())},
         }
     return summary
@@ -365,6 +392,8 @@ def _keep(
                 "crossings": cut.crossings,
                 "device_seconds": cut.device,
                 "server_seconds": cut.server,
+                "device_cold_seconds": cut.device_cold,
+                "server_cold_seconds": cut.server_cold,
             }
             for cut in cuts
         ],
