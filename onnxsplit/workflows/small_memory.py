@@ -50,7 +50,8 @@ def profile_within(
     Raises
     ------
     UsageError
-        The memory has no unit, or is too small for a single operator.
+        The memory has no unit, or is too small for a single operator; or runs after pauses are
+        asked for of a model that does not fit.
     OnnxSplitError
         The model can't be read or run, or a dim has no size.
     """
@@ -61,6 +62,11 @@ def profile_within(
     if SESSIONS * need_memory(prepared.graph).peak_bytes <= limit_bytes:
         prepared = prepare_by_running(model, sizes, options.engine, progress)
         profile = measure_here(prepared, tier, options, progress)
+    elif options.idle_gap_seconds is not None:
+        raise UsageError(
+            "--idle-gap times runs of the whole model, and this one does not fit the"
+            f" {format_size(limit_bytes)} of --memory; drop one of the two."
+        )
     else:
         profile = _profile_by_segments(prepared, limit_bytes, options, tier, progress)
     return state_memory(profile, prepared.graph, limit_bytes)

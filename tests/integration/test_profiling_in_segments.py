@@ -98,6 +98,22 @@ def test_a_memory_that_is_none_or_too_small_is_refused(
         osp.profile(model, threads=1, memory=memory)
 
 
+def test_pauses_are_refused_where_the_whole_does_not_run(model: Path) -> None:
+    limit = 2 * max(_weigh(model).values()) + sum(_weigh(model).values()) // 3
+    with pytest.raises(UsageError, match=r"--idle-gap .* does not fit .* --memory"):
+        osp.profile(model, threads=1, memory=f"{limit} B", idle_gap="1 ms")
+
+
+def test_a_profile_tells_both_what_runs_take_after_pauses_and_without(model: Path) -> None:
+    profile = osp.profile(model, threads=1, budget="100 ms", idle_gap="1 ms", cache=False)
+    fit(profile.to_json())
+    idle = profile.to_json()["idle"]
+    assert idle["gap_seconds"] == 0.001
+    assert idle["runs"] >= 3
+    assert idle["seconds"] > 0
+    assert idle["back_to_back_seconds"] > 0
+
+
 def test_a_segment_that_takes_more_than_it_was_given_is_named(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,9 @@ def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Pa
     assert seen["memory"] == "64MB"
     assert seen["arguments"] == (Path("m.onnx"), Path("p.json"))
     assert (seen["tier"], seen["budget"], seen["cache"]) == ("edge", "3s", False)
+    assert run_line("profile m.onnx --idle-gap 200ms --provider P --provider-option a=1") == 0
+    assert (seen["idle_gap"], seen["provider"]) == ("200ms", "P")
+    assert seen["provider_options"] == {"a": "1"}
     assert run_line("profile m.onnx --trace t.json --optimized o.onnx") == 0
     assert (seen["trace"], seen["optimized"]) == (Path("t.json"), Path("o.onnx"))
     seen = install("stage_times", "time_stages", make_timings())
