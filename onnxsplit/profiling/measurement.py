@@ -27,6 +27,10 @@ from onnxsplit.profiling.sampling import low_quantile
 _VERSION = 2
 """Of the way in which profiles are measured; earlier ones in the cache no longer serve."""
 
+_ROUNDS_SHARE = 0.9
+"""Share of the budget for running the model; the rest is for loading it, and for what is timed
+besides."""
+
 _UNCERTAIN_SECONDS = 2e-6
 """What tracing may add to a kernel, or take from it: its time is in whole microseconds."""
 
@@ -190,8 +194,9 @@ class _Bench:
     ) -> tuple[Rounds, dict[str, Any]]:
         """Measure once more, in what is left of the budget, if whole and sum disagree."""
         clock, rule = self.instruments.clock, self.instruments.rule
+        rule = replace(rule, budget_seconds=_ROUNDS_SHARE * rule.budget_seconds)
         start = clock()
-        rounds = self._take(self.options)
+        rounds = self._take(self.options, replace(self.instruments, rule=rule))
         disagreement, measurements = _disagree(rounds, run_seconds, overhead), 1
         left = rule.budget_seconds - (clock() - start)
         if disagreement > rule.agreement and left > 0:
