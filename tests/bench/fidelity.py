@@ -63,6 +63,9 @@ _FEWEST_ROUNDS = 8
 _LONG_SHARE = 0.01
 """Share of the whole model's time from which a stage counts as long."""
 
+_FAR, _NEAR = 0.06, 0.02
+"""Relative errors of a prediction that is far off, and of one that is as good as met."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
@@ -312,11 +315,17 @@ def _sum(seconds: Mapping[str, float], cut: Cut) -> tuple[float, float]:
 def _compare(cuts: Sequence[Cut], predict: Predictor, whole: float) -> dict[str, Any]:
     """Return errors of stages, long stages and totals, and regrets over the grid."""
     stages, cold_stages, long_stages, totals = [], [], [], []
+    far, far_by_caches = 0, 0
     for cut in cuts:
         measured, predicted = cut.seconds, predict(cut)
         errors = [p / m - 1 for p, m in zip(predicted, measured, strict=True)]
         stages += errors
-        cold_stages += [p / m - 1 for p, m in zip(predicted, cut.cold_seconds, strict=True)]
+        colds = [p / m - 1 for p, m in zip(predicted, cut.cold_seconds, strict=True)]
+        cold_stages += colds
+        far += sum(abs(error) > _FAR for error in errors)
+        far_by_caches += sum(
+            error > _FAR and cold <= _NEAR for error, cold in zip(errors, colds, strict=True)
+        )
         long_stages += [
             error
             for error, seconds in zip(errors, measured, strict=True)
@@ -328,6 +337,8 @@ def _compare(cuts: Sequence[Cut], predict: Predictor, whole: float) -> dict[str,
         "cold_stage_errors": [round(error, 5) for error in cold_stages],
         "long_stage_errors": [round(error, 5) for error in long_stages],
         "total_errors": [round(error, 5) for error in totals],
+        "far_stages": far,
+        "far_stages_below_cold": far_by_caches,
         "regrets": [round(r, 6) for r in _list_regrets(cuts, predict)],
     }
 
@@ -361,6 +372,10 @@ def _summarise(results: Mapping[str, Any]) -> dict[str, Any]:
             **{
                 kind: _quantiles(np.abs([e for entry in entries for e in entry[f"{kind}_errors"]]))
                 for kind in ("stage", "cold_stage", "long_stage", "total")
+            },
+            **{
+                kind: sum(entry[kind] for entry in entries)
+                for kind in ("far_stages", "far_stages_below_cold")
             },
             "regret": {"mean": float(regrets.mean()), "max": float(regrets.max())},
         }
