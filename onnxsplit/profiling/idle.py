@@ -22,7 +22,7 @@ class IdleTimes:
     seconds : float
         Median of the runs after it.
     back_to_back_seconds : float
-        Median of as many runs without a pause, of the same session.
+        Median of as many runs without a pause, of the same session, in turn with the others.
     runs : int
     """
 
@@ -70,6 +70,7 @@ def measure_idle(
 
         time_run()
         idle: list[float] = []
+        busy: list[float] = []
         start = clock()
         while len(idle) < _RUNS:
             if len(idle) >= _FEWEST_RUNS and clock() - start > instruments.rule.budget_seconds:
@@ -77,7 +78,8 @@ def measure_idle(
             instruments.progress.report("measuring with pauses", done=len(idle), total=_RUNS)
             instruments.sleep(gap_seconds)
             idle.append(time_run())
-        busy = [time_run() for _ in idle]
+            time_run()  # whatever the pause put to sleep is awake for the next one
+            busy.append(time_run())
     return IdleTimes(
         gap_seconds=gap_seconds,
         seconds=float(np.median(idle)),

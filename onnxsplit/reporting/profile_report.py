@@ -121,10 +121,7 @@ def _method_rows(profile: Profile) -> list[tuple[str, str]]:
         interval = extra.get("interval_relative")
         spread = "" if interval is None else f", 95 % interval within {100 * interval:.1f} %"
         rows.append(("runs", f"{extra['runs']}{spread}"))
-    if "attributed_share" in extra:
-        rows.append(("attributed", word_share(extra["attributed_share"], 1.0)))
-    if "layout_seconds" in extra:
-        rows.append(("layout work", word_duration(extra["layout_seconds"])))
+    rows += _attribution_rows(extra)
     if profile.run_seconds:
         rows.append(("any run", word_duration(profile.run_seconds)))
     if "memory" in extra:
@@ -135,6 +132,18 @@ def _method_rows(profile: Profile) -> list[tuple[str, str]]:
         rows.append((f"segment {place}", _word_segment(segment)))
     for provider, names in extra.get("placement_by_provider", {}).items():
         rows.append(("ran on", f"{provider}: {word_count(len(names), 'operator')}"))
+    return rows
+
+
+def _attribution_rows(extra: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List how well the kernels' times add up, and where they belong."""
+    rows = []
+    if extra.get("disagreement"):
+        rows.append(("sum of kernels", f"{100 * extra['disagreement']:.1f} % off the whole"))
+    if "attributed_share" in extra:
+        rows.append(("attributed", word_share(extra["attributed_share"], 1.0)))
+    if "layout_seconds" in extra:
+        rows.append(("layout work", word_duration(extra["layout_seconds"])))
     return rows
 
 

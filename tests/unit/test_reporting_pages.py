@@ -202,11 +202,18 @@ def test_a_profile_s_page_lists_the_dearest_operators_first() -> None:
 def test_a_profile_s_page_tells_what_pauses_cost_and_what_was_attributed() -> None:
     idle = {"gap_seconds": 0.2, "seconds": 0.09, "back_to_back_seconds": 0.04, "runs": 15}
     profile = dataclasses.replace(
-        make_profile(), extra={"attributed_share": 0.986, "layout_seconds": 0.002, "idle": idle}
+        make_profile(),
+        extra={
+            "attributed_share": 0.986,
+            "layout_seconds": 0.002,
+            "disagreement": 0.24,
+            "idle": idle,
+        },
     )
     said = list(texts(describe_profile(profile, model=Path("m.onnx"), output=None)))
     assert "after pauses | 90 ms after 200 ms of idling, 40 ms back to back" in said
     assert "attributed | 98.6 %" in said
+    assert "sum of kernels | 24.0 % off the whole" in said
     assert "layout work | 2 ms" in said
 
 
