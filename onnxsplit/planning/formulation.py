@@ -10,8 +10,9 @@ if ``v`` runs on tier ``l`` or before it; with two tiers there is one vertex for
   source; outputs that are wanted on the last tier are read by the sink.
 * ``(c, l) -> (p, l)`` infinite: nothing comes back before the outputs.
 * ``(c, l) -> d_t`` infinite, ``d_t -> sink``: an input that lives on the last tier, on link ``l``.
-* ``source -> z_l``, ``z_l -> (v, l)`` infinite: what anything behind link ``l`` costs.
-* ``(v, l) -> y_l`` infinite, ``y_l -> sink``: what anything before link ``l`` costs.
+* ``source -> z_l``, ``z_l -> (v, l)`` infinite for the leaves: what anything behind link ``l``
+  costs.
+* ``(v, l) -> y_l`` infinite for the roots, ``y_l -> sink``: what anything before link ``l`` costs.
 * ``p -> h_t``: the gradient of ``t`` on its way back; ``h_t -> c`` infinite for the readers that
   send one. ``v -> w`` infinite, ``w -> sink``: parameters that several vertices share.
 
@@ -274,9 +275,21 @@ class _Network:
     def add_trips(self, allowed: npt.NDArray[np.bool_]) -> None:
         """Charge what anything on the first tier, before a link or behind a link costs."""
         charges = self.charges
+        # Nothing comes back: what runs anything behind a link runs a leaf there, and what runs
+        # anything before it runs a root there.
+        followed = {maker for _, maker in charges.order}
+        leading = {reader for reader, _ in charges.order}
         for layer in range(self.layers):
-            behind = [v for v, tiers in enumerate(allowed) if tiers[layer + 1 :].any()]
-            within = [v for v, tiers in enumerate(allowed) if tiers[: layer + 1].any()]
+            behind = [
+                vertex
+                for vertex, tiers in enumerate(allowed)
+                if vertex not in followed and tiers[layer + 1 :].any()
+            ]
+            within = [
+                vertex
+                for vertex, tiers in enumerate(allowed)
+                if vertex not in leading and tiers[: layer + 1].any()
+            ]
             if charges.beyond[layer].any() and behind:
                 members = [self.locate(vertex, layer) for vertex in behind]
                 message = self.builder.add_vertices()
