@@ -31,6 +31,7 @@ from onnxsplit.planning.optimum import (
 )
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction
 from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
@@ -199,6 +200,37 @@ def open_solver(
         formulation=formulation,
         price=partial(price_placement, question),
         elsewhere=question.places.elsewhere,
+    )
+
+
+def prepare(
+    question: Question, *, constraints: Constraints | None = None, method: Method = "auto"
+) -> PreparedQuestion:
+    """Make a question ready once, to answer it for many links.
+
+    Parameters
+    ----------
+    question : Question
+    constraints : Constraints, optional
+    method : str
+        ``general`` keeps the whole graph; else it is contracted as far as is exact for all links.
+
+    Returns
+    -------
+    PreparedQuestion
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        Pins contradict each other.
+    UsageError
+        A constraint names what does not exist, or the objective does not fit the chain.
+    """
+    formulation = open_solver(question, constraints or Constraints()).formulation
+    return PreparedQuestion(
+        question=question,
+        formulation=formulation,
+        reduction=Reduction.of(question, formulation, method=method),
     )
 
 
