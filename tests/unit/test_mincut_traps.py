@@ -207,5 +207,5 @@ def test_rounding_never_lifts_the_optimum_above_what_was_clamped() -> None:
             builder.add_arc(middle, SINK)
         cut = solve_minimum_cut(builder.build().at(np.ones(1)))
         assert cut.source_side[vertex], f"seed {seed}: the dearer cut was taken"
-        found += not np.isclose(cut.certificate.rounding_bound, 0)
+        found += cut.certificate.rounding_bound > 0
     assert found > 1000
