@@ -141,13 +141,24 @@ class BlockJudge:
     def _find_bottleneck(self, block: Block) -> str:
         """Say whether a cut within the block can be cheaper than the one before it."""
         tensors = list(self._list_tensors(block))
-        for column in range(self.formulation.charges.columns):
+        for column in self._list_paid_columns(block, tensors):
             carriages = [c for tensor in tensors for c in self._carry(block, tensor, column)]
             if not self._tests.is_narrowest_before(block, carriages):
                 return "less crosses within it than before it"
         if not self._is_cheaper_for_certain(block) and not self._keeps_ties(block, tensors):
             return "as little crosses within it as before it, in fewer or smaller values"
         return ""
+
+    def _list_paid_columns(self, block: Block, tensors: list[TensorCharge]) -> list[int]:
+        """Return the parameters by which what the entry sends costs anything."""
+        rows = [
+            row
+            for tensor in tensors
+            if tensor.maker == block.entry
+            for row in (tensor.forward, tensor.gradient)
+            if row is not None
+        ]
+        return np.flatnonzero(np.vstack(rows).any(axis=0)).tolist() if rows else []
 
     def _list_tensors(self, block: Block) -> Iterator[TensorCharge]:
         """Yield what is made before or within the block and read in it."""

@@ -20,6 +20,27 @@ from onnxsplit.tiers import Topology
 Method = Literal["auto", "general", "blockwise"]
 """How a cut is found: on the whole graph, or on the one whose blocks are contracted."""
 
+Certified = Literal["solved", "original"]
+"""Where an optimum is certified: on the graph that was solved, or on the whole one as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solving:
+    """How a plan is solved; the value is the same whichever way.
+
+    Parameters
+    ----------
+    method : str
+        ``general``, ``blockwise``, or ``auto``: for a single link the whole graph, since
+        contracting it takes longer than one solve; for many links the contracted one.
+    certify : str
+        ``solved`` or ``original``.
+    """
+
+    method: Method = "auto"
+    certify: Certified = "solved"
+
+
 Side = npt.NDArray[np.bool_]
 
 _FLOAT_NOISE = 1e-9
