@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
-from onnxsplit.frontier import Frontier, FrontierCut, FrontierSegment
+from onnxsplit.frontiers import Frontier, FrontierCut, FrontierSegment
 from onnxsplit.mincut import MinimumCut
 from onnxsplit.mincut.envelope import Piece, Plane, Ray, trace_envelope
 from onnxsplit.planning.charges import (
