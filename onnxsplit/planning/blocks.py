@@ -119,3 +119,25 @@ def _divide(places: list[int], cuts: list[int]) -> Iterable[Block]:
         start, entry = end + 1, cut
     if places[start:]:
         yield Block(entry=entry, interior=tuple(places[start:]), exit=None)
+
+
+def explain_loose_ends(block: Block, coarse: CoarseGraph) -> str:
+    """Say why a block is no stretch between two cells; nothing if it is one.
+
+    Parameters
+    ----------
+    block : Block
+    coarse : CoarseGraph
+    """
+    if not block.interior:
+        return "nothing lies within it"
+    if block.entry is None:
+        return "it begins at model inputs"
+    if block.exit is None:
+        return "it has several ends"
+    inside = {block.entry, *block.interior}
+    if not all(coarse.predecessors[cell] for cell in block.cells):
+        return "it holds an operator that reads no other"
+    if not all(coarse.predecessors[cell] <= inside for cell in block.cells):
+        return "it reads values from outside of it"
+    return ""

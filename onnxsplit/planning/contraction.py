@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onnxsplit.mincut import Contraction, contract, join_dominated, merge_parallel
-from onnxsplit.planning.blocks import Block, find_blocks
+from onnxsplit.planning.blocks import Block, explain_loose_ends, find_blocks
 from onnxsplit.planning.bottleneck import BottleneckTests, Carriage
 from onnxsplit.planning.charges import CONSTANT, TensorCharge
 from onnxsplit.planning.formulation import Formulation
@@ -104,27 +104,11 @@ class BlockJudge:
 
     def find_obstacle(self, block: Block) -> str:
         """Say why a block does not contract; nothing if it does."""
-        if not block.interior:
-            return "nothing lies within it"
-        if block.entry is None or block.exit is None:
-            return "it begins at model inputs" if block.entry is None else "it has several ends"
-        return (
-            self._find_tie_to_outside(block)
-            or self._find_dear_cell(block)
-            or self._find_bottleneck(block)
-        )
-
-    def _find_tie_to_outside(self, block: Block) -> str:
-        """Say what connects the block with other cells than its entry and exit."""
-        before = self.formulation.coarse.predecessors
-        inside = {block.entry, *block.interior}
-        if not all(before[cell] for cell in block.cells):
-            return "it holds an operator that reads no other"
-        if not all(before[cell] <= inside for cell in block.cells):
-            return "it reads values from outside of it"
+        if loose := explain_loose_ends(block, self.formulation.coarse):
+            return loose
         if self._read_outside & set(block.interior):
             return "the loss reads from within it"
-        return ""
+        return self._find_dear_cell(block) or self._find_bottleneck(block)
 
     def _find_dear_cell(self, block: Block) -> str:
         """Say which cell would rather stay on the device."""
