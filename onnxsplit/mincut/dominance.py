@@ -55,8 +55,8 @@ def join_dominated(contraction: Contraction, fixed: Vertices) -> Contraction:
         problem = contraction.problem
         guarded = np.zeros(problem.vertex_count, dtype=np.bool_)
         guarded[contraction.vertex_of[fixed]] = True
-        moving, staying = _Exchange.of(problem).list_pairs(guarded)
-        lonely, reader = _list_lonely_carriers(problem)
+        moving, staying = _Exchange.of(problem, guarded).list_pairs()
+        lonely, reader = _list_lonely_carriers(problem, guarded)
         pairs = np.concatenate((moving, lonely)), np.concatenate((staying, reader))
         if not pairs[0].size:
             return contraction
@@ -75,7 +75,7 @@ def _join(count: int, ones: Vertices, others: Vertices) -> Vertices:
     return np.asarray(labels, dtype=np.int64)
 
 
-def _list_lonely_carriers(problem: LinearProblem) -> tuple[Vertices, Vertices]:
+def _list_lonely_carriers(problem: LinearProblem, guarded: Flags) -> tuple[Vertices, Vertices]:
     """List vertices whose one way out is an infinite arc, with where it leads.
 
     On the sink side they would be paid for and of no use while that is on the source side.
@@ -83,7 +83,7 @@ def _list_lonely_carriers(problem: LinearProblem) -> tuple[Vertices, Vertices]:
     never = np.isinf(problem.coefficients[:, 0])
     ways = np.bincount(problem.tails, minlength=problem.vertex_count)
     entered = np.bincount(problem.heads[never], minlength=problem.vertex_count) > 0
-    alone = never & (ways[problem.tails] == 1) & ~entered[problem.tails]
+    alone = never & (ways[problem.tails] == 1) & ~(entered | guarded)[problem.tails]
     alone &= (problem.tails != SOURCE) & (problem.heads != SINK)
     return problem.tails[alone], problem.heads[alone]
 
@@ -99,7 +99,8 @@ class _Exchange:
     never : ndarray of bool, shape (arcs,)
         Arcs that may never be cut.
     carries : ndarray of bool, shape (vertices,)
-        Vertices that no infinite arc enters; the source is none.
+        Vertices that no infinite arc enters; the source, and what may be forced to its side, are
+        none.
     partner : ndarray of int64, shape (vertices,)
         The one vertex other than carriers with an infinite arc to each; -1 if there is not one.
     costs : ndarray of float64, shape (arcs, parameters + tie-break levels)
@@ -113,19 +114,19 @@ class _Exchange:
     costs: _Rows
 
     @classmethod
-    def of(cls, problem: LinearProblem) -> "_Exchange":
+    def of(cls, problem: LinearProblem, guarded: Flags) -> "_Exchange":
         """Look at a problem."""
         count = problem.vertex_count
         never = np.isinf(problem.coefficients[:, 0])
         tails, heads = problem.tails[never], problem.heads[never]
-        carries = np.bincount(heads, minlength=count) == 0
+        carries = (np.bincount(heads, minlength=count) == 0) & ~guarded
         carries[SOURCE] = False
         solid = ~carries[tails]
         partner = np.full(count, -1, dtype=np.int64)
         partner[heads[solid]] = tails[solid]
         partner[np.bincount(heads[solid], minlength=count) != 1] = -1
         partner[[SOURCE, SINK]] = -1
-        partner[partner == SOURCE] = -1
+        partner[(partner == SOURCE) | guarded] = -1
         rows = np.column_stack((problem.coefficients, *problem.tie_breaks))
         return cls(
             problem=problem,
@@ -135,7 +136,7 @@ class _Exchange:
             costs=np.where(never[:, None], 0.0, rows),
         )
 
-    def list_pairs(self, guarded: Flags) -> tuple[Vertices, Vertices]:
+    def list_pairs(self) -> tuple[Vertices, Vertices]:
         """List the vertices that may follow their partner, and the partners."""
         pays, saves = self._pay(), self._save()
         levels = len(self.problem.tie_breaks)
@@ -143,7 +144,7 @@ class _Exchange:
         worth = _is_no_dearer(pays[:, :split], saves[:, :split])
         worth &= _keeps_ties(pays, saves, levels)
         worth |= self._is_forced()
-        worth &= (self.partner >= 0) & ~guarded
+        worth &= self.partner >= 0
         moving = np.flatnonzero(worth)
         return moving, self.partner[moving]
 

@@ -136,8 +136,6 @@ def explain_loose_ends(block: Block, coarse: CoarseGraph) -> str:
     if block.exit is None:
         return "it has several ends"
     inside = {block.entry, *block.interior}
-    if not all(coarse.predecessors[cell] for cell in block.cells):
-        return "it holds an operator that reads no other"
     if not all(coarse.predecessors[cell] <= inside for cell in block.cells):
         return "it reads values from outside of it"
     return ""

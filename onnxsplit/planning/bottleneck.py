@@ -103,7 +103,7 @@ def _is_saturated(network: _Network) -> bool:
 def _build(network: _Network) -> CutProblem:
     """Build the cut problem of a block's values; nothing comes back in it either."""
     builder = ProblemBuilder()
-    builder.add_vertices(max(max(maker, *readers) for maker, readers, _ in network) - SINK)
+    builder.add_vertices(max(max((maker, *readers)) for maker, readers, _ in network) - SINK)
     for maker, readers, cost in network:
         carrier = builder.add_vertices()
         builder.add_arc(maker, carrier, np.array([cost]))

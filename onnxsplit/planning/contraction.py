@@ -10,7 +10,8 @@ A block is contracted if
 
 * it has an entry and an exit that are cells: before a model input nothing can be cut, but the best
   proper split must keep a root on the device;
-* nothing in it is a root, and nothing within it reads from, or is read, outside of it;
+* nothing within it reads from, or is read, outside of it (a root can't lie in it: its way from the
+  source passes by the entry);
 * no cell within it costs more on the server than on the device, by any parameter, with the way back
   of model outputs and the way of parameters: so none is pinned to the device;
 * no cut of its values is cheaper than the one at its entry, by any parameter;
