@@ -1,8 +1,11 @@
 """Random graphs made of blocks, with everything that must keep a block from being contracted."""
 
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
+from onnxsplit.planning.question import DataPlaces
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from tests.hand_prices import Asked, dress
@@ -105,24 +108,63 @@ class _Sketch:
 
 def draw_ties(rng: random.Random, kind: str) -> Asked:
     """Draw a chain whose middle costs nothing to move but turns two crossings into one."""
-    asked = draw_blocks(rng, kind)
-    steps = ((("x",), ("a", "b", "e")), (("a", "b"), ("c",)), (("c", "e"), ("d",)))
+    return _make(
+        draw_blocks(rng, kind),
+        steps=((("x",), ("a", "b", "e")), (("a", "b"), ("c",)), (("c", "e"), ("d",))),
+        sizes={"x": 400, "a": 4, "b": 4, "c": 8, "e": 0, "d": 1},
+        device_seconds=(0.001, 0.004, 0.9),
+        server_seconds=(0.001, 0.004, 0.001),
+    )
+
+
+def draw_outside(rng: random.Random, kind: str) -> Asked:
+    """Draw a block that reads what an input at the server makes, best on the device."""
+    asked = _make(
+        draw_blocks(rng, kind),
+        steps=(
+            (("y",), ("s",)),
+            (("x",), ("a", "b")),
+            (("a", "s"), ("m",)),
+            (("b",), ("n",)),
+            (("m", "n"), ("d",)),
+        ),
+        sizes={"y": 1, "x": 9000, "s": 4000, "a": 4, "b": 4, "m": 8, "n": 8, "d": 1},
+        device_seconds=(0.001, 0.001, 0.002, 0.002, 0.9),
+        server_seconds=(3.0, 0.001, 0.001, 0.001, 0.001),
+    )
+    return replace(asked, places=DataPlaces(inputs_at_last=frozenset({"y"})))
+
+
+def _make(
+    asked: Asked,
+    *,
+    steps: Sequence[tuple[tuple[str, ...], tuple[str, ...]]],
+    sizes: Mapping[str, int],
+    device_seconds: Sequence[float],
+    server_seconds: Sequence[float],
+) -> Asked:
+    """Put a graph in the place of a case's own; its link stays."""
+    made = {name for _, makes in steps for name in makes}
     graph = OperatorGraph(
         identity=ModelIdentity(),
         operators=tuple(
             Operator(
-                name=f"op{place}", op_type="Conv", domain="", index=place, inputs=reads, outputs=makes
+                name=f"op{place}",
+                op_type="Conv",
+                domain="",
+                index=place,
+                inputs=reads,
+                outputs=makes,
             )
             for place, (reads, makes) in enumerate(steps)
         ),
         tensors={
             name: TensorSpec(name=name, dtype="uint8", shape=(size,))
-            for name, size in {"x": 400, "a": 4, "b": 4, "c": 8, "e": 0, "d": 1}.items()
+            for name, size in sizes.items()
         },
-        inputs=("x",),
-        outputs=("d",),
+        inputs=tuple(name for name in sizes if name not in made),
+        outputs=(steps[-1][1][0],),
     )
-    seconds = {"device": (0.001, 0.004, 0.9), "server": (0.001, 0.004, 0.001)}
     profiles = {
         tier: Profile(
             tier=tier,
@@ -131,7 +173,7 @@ def draw_ties(rng: random.Random, kind: str) -> Asked:
                 for place, each in enumerate(row)
             ),
         )
-        for tier, row in seconds.items()
+        for tier, row in (("device", device_seconds), ("server", server_seconds))
     }
     case = Case(graph=graph, profiles=profiles, topology=asked.case.topology)
     return Asked(case=case, names=asked.names, profiles=profiles, links=asked.links)
