@@ -243,9 +243,7 @@ TwoDimensional = Annotated[
         "--two-dimensional", help="Find the cuts for every pair of uplink and downlink rates too."
     ),
 ]
-Svg = Annotated[
-    Path | None, typer.Option("--svg", metavar="FILE", help="Draw the frontier (SVG).")
-]
+Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the frontier (SVG).")]
 AllowWhole = Annotated[
     bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")
 ]

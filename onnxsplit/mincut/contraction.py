@@ -79,7 +79,7 @@ def contract(problem: LinearProblem, labels: Vertices) -> Contraction:
             heads=merged_heads,
             coefficients=_add_rows(problem.coefficients[kept], place, keys.size),
             tie_breaks=tuple(
-                np.bincount(place, weights=costs[kept], minlength=keys.size)
+                np.bincount(place, costs[kept], keys.size).astype(np.float64)
                 for costs in problem.tie_breaks
             ),
         ),
@@ -89,7 +89,7 @@ def contract(problem: LinearProblem, labels: Vertices) -> Contraction:
 
 
 def _number(labels: Vertices) -> tuple[Vertices, int]:
-    """Number the groups by their first member, so that source and sink keep their places."""
+    """Give each group the rank of their first member: source and sink keep their places."""
     _, first, group = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)

@@ -55,7 +55,7 @@ def join_dominated(contraction: Contraction, fixed: Vertices) -> Contraction:
         problem = contraction.problem
         guarded = np.zeros(problem.vertex_count, dtype=np.bool_)
         guarded[contraction.vertex_of[fixed]] = True
-        moving, staying = _Exchange.of(problem, guarded).list_pairs()
+        moving, staying = Exchange.of(problem, guarded).list_pairs()
         lonely, reader = _list_lonely_carriers(problem, guarded)
         pairs = np.concatenate((moving, lonely)), np.concatenate((staying, reader))
         if not pairs[0].size:
@@ -89,7 +89,7 @@ def _list_lonely_carriers(problem: LinearProblem, guarded: Flags) -> tuple[Verti
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Exchange:
+class Exchange:
     """One round: for every vertex what an exchange would pay and save.
 
     Parameters
@@ -114,7 +114,7 @@ class _Exchange:
     costs: _Rows
 
     @classmethod
-    def of(cls, problem: LinearProblem, guarded: Flags) -> "_Exchange":
+    def of(cls, problem: LinearProblem, guarded: Flags) -> "Exchange":
         """Look at a problem."""
         count = problem.vertex_count
         never = np.isinf(problem.coefficients[:, 0])
@@ -152,17 +152,19 @@ class _Exchange:
         """Add up what enters each vertex, and the carriers that would move along with it."""
         tails, heads = self.problem.tails, self.problem.heads
         count = self.problem.vertex_count
-        into = _gather(self.costs, heads, count)
+        into = gather_rows(self.costs, heads, count)
         own = self.costs * (tails != self.partner[heads])[:, None]
-        pays = _gather(own, heads, count)
+        pays = gather_rows(own, heads, count)
         along = self.never & self.carries[tails] & ~self._is_across(tails, self.partner[heads])
-        return pays + _gather(into[tails[along]], heads[along], count)
+        return pays + gather_rows(into[tails[along]], heads[along], count)
 
     def _save(self) -> _Rows:
         """Add up what leaves each vertex for what is on the sink side with the partner."""
         across = self._leads_across()
         saved = self.costs[across & ~self.never]
-        return _gather(saved, self.problem.tails[across & ~self.never], self.problem.vertex_count)
+        return gather_rows(
+            saved, self.problem.tails[across & ~self.never], self.problem.vertex_count
+        )
 
     def _is_forced(self) -> Flags:
         """Tell which vertices can't be parted from their partner at all."""
@@ -181,10 +183,10 @@ class _Exchange:
         count = self.problem.vertex_count
         known = self.problem.tails[self.never] * count + self.problem.heads[self.never]
         asked = vertices * count + np.maximum(partner, 0)
-        return np.isin(asked, known) & (partner >= 0)
+        return np.asarray(np.isin(asked, known) & (partner >= 0), dtype=np.bool_)
 
 
-def _gather(rows: _Rows, places: Vertices, count: int) -> _Rows:
+def gather_rows(rows: _Rows, places: Vertices, count: int) -> _Rows:
     """Add up rows by place."""
     total = np.empty((count, rows.shape[1]))
     for column in range(rows.shape[1]):

@@ -68,7 +68,7 @@ class BottleneckTests:
 
 
 def _number(block: Block, carriages: tuple[Carriage, ...]) -> _Network:
-    """Number the cells of a block, its entry as the source and its exit as the sink."""
+    """Write a block's values in its own numbers: the entry is the source, the exit the sink."""
     place = {cell: at for at, cell in enumerate((block.entry, block.exit, *block.interior))}
     divisor = _find_divisor([carriage.cost for carriage in carriages])
     return tuple(

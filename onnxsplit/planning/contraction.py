@@ -188,4 +188,3 @@ def _carry_within(
     return Carriage(
         maker=maker, readers=tuple(reader for reader in readers if reader in cells), cost=cost
     )
-

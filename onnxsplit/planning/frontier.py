@@ -185,9 +185,7 @@ class _Points:
                 placement=placement,
                 crossings=priced.crossings,
                 downloads=priced.downloads,
-                constant=float(
-                    costs[CONSTANT] + costs[trip_column(0)] * link.round_trip_seconds
-                ),
+                constant=float(costs[CONSTANT] + costs[trip_column(0)] * link.round_trip_seconds),
                 per_inverse_uplink=float(costs[up_column(0)]),
                 per_inverse_downlink=float(costs[down_column(0)]),
             )

@@ -82,9 +82,7 @@ def _find_obstacle(
     return ""
 
 
-def _list_carriages(
-    graph: OperatorGraph, coarse: CoarseGraph, block: Block
-) -> Iterator[Carriage]:
+def _list_carriages(graph: OperatorGraph, coarse: CoarseGraph, block: Block) -> Iterator[Carriage]:
     """Yield the values of a block with their bytes."""
     cells = set(block.cells)
     for maker in (block.entry, *block.interior):

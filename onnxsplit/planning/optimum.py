@@ -21,10 +21,10 @@ from onnxsplit.errors import InfeasiblePlacementError, InternalError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import MinimumCut, solve_prepared
 from onnxsplit.placement import Certificate, Placement, SolverStatistics
+from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_split
 from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement
-from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.reduction import Certified, Reduction, write_certificate
 
 _FLOAT_NOISE = 1e-9

@@ -8,6 +8,10 @@ from onnxsplit.tiers import Link
 from onnxsplit.units import format_rate
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 360, 64
+_HEAD = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+    ' font-family="sans-serif" font-size="12">'
+)
 _COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#7b4b94", "#b08900", "#3d5a6c")
 _STEPS = 24
 _MARGIN_DECADES = 1.0
@@ -57,8 +61,7 @@ def draw_frontier(frontier: Frontier) -> str:
     bottom, top = math.log10(min(costs, default=1.0)), math.log10(max(costs, default=1.0))
     canvas = _Canvas(low=low, high=high, bottom=bottom - 0.05, top=top + 0.05)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
-        ' font-family="sans-serif" font-size="12">',
+        _HEAD,
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         *canvas.draw_axes(frontier),
     ]
@@ -95,9 +98,7 @@ def _sample(
         (
             rate,
             segment.cut.cost(
-                Link(
-                    up_bytes_per_second=rate, down_bytes_per_second=rate * frontier.down_per_up
-                )
+                Link(up_bytes_per_second=rate, down_bytes_per_second=rate * frontier.down_per_up)
             ),
         )
         for rate in rates
@@ -128,19 +129,19 @@ class _Canvas:
 
     def draw_axes(self, frontier: Frontier) -> list[str]:
         """Draw the frame, the breakpoints with their rates, and what is drawn."""
+        title = (
+            f"{frontier.objective}, {10**self._bottom:.3g} to {10**self._top:.3g} {frontier.unit}"
+        )
         right, base = _WIDTH - _MARGIN, _HEIGHT - _MARGIN
         lines = [
             f'<path d="M{_MARGIN},{_MARGIN} V{base} H{right}" fill="none" stroke="#444444"/>',
-            f'<text x="{_MARGIN}" y="{_MARGIN - 12}">{escape(frontier.objective)},'
-            f" {10**self._bottom:.3g} to {10**self._top:.3g} {frontier.unit}</text>",
+            f'<text x="{_MARGIN}" y="{_MARGIN - 12}">{escape(title)}</text>',
             f'<text x="{right}" y="{_HEIGHT - 12}" text-anchor="end">uplink rate</text>',
         ]
         for rate in _list_breakpoints(frontier):
             x = self.place(rate, 1.0).split(",")[0]
             lines += [
-                f'<line x1="{x}" x2="{x}" y1="{_MARGIN}" y2="{base}" stroke="#bbbbbb"'
-                ' stroke-dasharray="4 4"/>',
-                f'<text x="{x}" y="{base + 18}" text-anchor="middle">'
-                f"{escape(format_rate(rate))}</text>",
+                f'<path d="M{x},{_MARGIN} V{base}" stroke="#bbbbbb" stroke-dasharray="4 4"/>',
+                f'<text x="{x}" y="{base + 18}" text-anchor="middle">{format_rate(rate)}</text>',
             ]
         return lines

@@ -12,7 +12,7 @@ import pytest
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.mincut import SINK, SOURCE, Contraction, LinearProblem, PreparedProblem, dominance
 from onnxsplit.planning import contraction
-from onnxsplit.planning.blocks import Block
+from onnxsplit.planning.blocks import Block, explain_loose_ends
 from onnxsplit.planning.bottleneck import BottleneckTests
 from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.constraints import Constraints
@@ -212,47 +212,43 @@ def test_networkx_finds_the_value_of_the_contracted_problem_on_the_whole_one() -
 
 
 def _never_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = dominance._Exchange.of
-    monkeypatch.setattr(dominance._Exchange, "of", lambda p, g: keep(p, np.zeros_like(g)))
+    keep = dominance.Exchange.of
+    monkeypatch.setattr(dominance.Exchange, "of", lambda p, g: keep(p, np.zeros_like(g)))
 
 
 def _carriers_never_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = dominance._Exchange.of
+    keep = dominance.Exchange.of
 
-    def of(problem: LinearProblem, guarded: npt.NDArray[np.bool_]) -> dominance._Exchange:
+    def of(problem: LinearProblem, guarded: npt.NDArray[np.bool_]) -> dominance.Exchange:
         found = keep(problem, np.zeros_like(guarded))
         return replace(found, partner=np.where(guarded, -1, found.partner))
 
-    monkeypatch.setattr(dominance._Exchange, "of", of)
+    monkeypatch.setattr(dominance.Exchange, "of", of)
 
 
 def _free_of_charge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dominance, "_is_no_dearer", lambda p, s: (p[:, 0] <= s[:, 0]))
+    monkeypatch.setattr(dominance, "_is_no_dearer", lambda p, s: p[:, 0] <= s[:, 0])
 
 
 def _constant_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        dominance, "_is_no_dearer", lambda p, s: (p[:, 1:] <= s[:, 1:]).all(axis=1)
-    )
+    monkeypatch.setattr(dominance, "_is_no_dearer", lambda p, s: (p[:, 1:] <= s[:, 1:]).all(axis=1))
 
 
 def _ties_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        dominance, "_keeps_ties", lambda p, s, levels: np.ones(len(p), dtype=np.bool_)
-    )
+    monkeypatch.setattr(dominance, "_keeps_ties", lambda p, *_: np.ones(len(p), dtype=np.bool_))
 
 
 def _carriers_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pay(self: dominance._Exchange) -> Floats:
-        return dominance._gather(self.costs, self.problem.heads, self.problem.vertex_count)
+    def pay(self: dominance.Exchange) -> Floats:
+        return dominance.gather_rows(self.costs, self.problem.heads, self.problem.vertex_count)
 
-    monkeypatch.setattr(dominance._Exchange, "_pay", pay)
+    monkeypatch.setattr(dominance.Exchange, "_pay", pay)
 
 
 def _any_reader_is_partner(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = dominance._Exchange.of
+    keep = dominance.Exchange.of
 
-    def of(problem: LinearProblem, guarded: npt.NDArray[np.bool_]) -> dominance._Exchange:
+    def of(problem: LinearProblem, guarded: npt.NDArray[np.bool_]) -> dominance.Exchange:
         found = keep(problem, guarded)
         partner = found.partner.copy()
         tails, heads = problem.tails[found.never], problem.heads[found.never]
@@ -261,11 +257,11 @@ def _any_reader_is_partner(monkeypatch: pytest.MonkeyPatch) -> None:
         partner[heads[solid]] = tails[solid]
         return replace(found, partner=partner)
 
-    monkeypatch.setattr(dominance._Exchange, "of", of)
+    monkeypatch.setattr(dominance.Exchange, "of", of)
 
 
 def _blocks_at_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = contraction.explain_loose_ends
+    keep = explain_loose_ends
     monkeypatch.setattr(
         contraction,
         "explain_loose_ends",

@@ -117,9 +117,7 @@ def test_segments_leave_no_gap_and_neighbours_cost_the_same_where_they_meet() ->
         for low, high in pairwise(frontier.segments):
             rate = low.to_bytes_per_second
             assert rate == high.from_bytes_per_second
-            link = Link(
-                up_bytes_per_second=rate, down_bytes_per_second=rate * frontier.down_per_up
-            )
+            link = Link(up_bytes_per_second=rate, down_bytes_per_second=rate * frontier.down_per_up)
             assert low.cut.cost(link) == pytest.approx(high.cut.cost(link), rel=1e-9)
             assert low.cut.constant > high.cut.constant
             met += 1
