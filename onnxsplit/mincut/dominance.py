@@ -183,7 +183,8 @@ class Exchange:
         count = self.problem.vertex_count
         known = self.problem.tails[self.never] * count + self.problem.heads[self.never]
         asked = vertices * count + np.maximum(partner, 0)
-        return np.asarray(np.isin(asked, known) & (partner >= 0), dtype=np.bool_)
+        found: Flags = np.isin(asked, known) & (partner >= 0)
+        return found
 
 
 def gather_rows(rows: _Rows, places: Vertices, count: int) -> _Rows:

@@ -3,8 +3,8 @@
 Note on ticks. Let ``U`` be the cost of any feasible cut. No minimum cut holds an arc dearer than
 ``U``, so every finite capacity above it is clamped above it, by more than rounding can add. If all
 others are whole multiples of one fraction ``1 / L`` that is not finer than ``U / 2^29``, that is
-the tick and nothing is rounded: seconds that a person wrote as decimals, and bytes over a rate, stay exact, and so do their
-ties. Else the tick is ``U / 2^29``.
+the tick and nothing is rounded: seconds that a person wrote as decimals, and bytes over a rate,
+stay exact, and so do their ties. Else the tick is ``U / 2^29``.
 """
 
 import math

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,10 @@ from onnxsplit.planning.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.formulation import Bar
 from onnxsplit.planning.optimum import Solver
-from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.plans import prepare
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
-from onnxsplit.planning.reduction import Method, Reduction, check_value
+from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, check_value
 from onnxsplit.tiers import Link
 
 _TWO_TIERS = 2
@@ -46,6 +47,7 @@ def find_frontier(
     require_split: bool = False,
     two_dimensional: bool = False,
     method: Method = "auto",
+    prepared: PreparedQuestion | None = None,
 ) -> Frontier:
     """Find every placement that is best at some bandwidth.
 
@@ -60,6 +62,8 @@ def find_frontier(
         Find, beside the segments, the cuts for all pairs of uplink and downlink rates.
     method : str
         ``general`` solves on the whole graph; else it is contracted first.
+    prepared : PreparedQuestion, optional
+        Of the same question and constraints, where it has been made ready already.
 
     Returns
     -------
@@ -77,8 +81,8 @@ def find_frontier(
     At most 2 K + 1 certified solves for K pieces in one dimension.
     """
     link = _read_link(question)
-    solver = open_solver(question, constraints or Constraints())
-    points = _Points.of(question, solver, method=method, require_split=require_split)
+    prepared = prepared or prepare(question, constraints=constraints, method=method)
+    points = _Points.of(prepared, require_split=require_split)
     ratio = link.down_bytes_per_second / link.up_bytes_per_second
     line = _span(link.round_trip_seconds, ((1.0, 1.0 / ratio),))
     segments = _divide(points.trace(line), points)
@@ -144,17 +148,21 @@ class _Points:
     _known: dict[bytes, FrontierCut] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, question: Question, solver: Solver, *, method: Method, require_split: bool
-    ) -> "_Points":
+    def of(cls, prepared: PreparedQuestion, *, require_split: bool) -> "_Points":
         """Make ready."""
+        question = prepared.question
+        solver = Solver(
+            graph=question.graph,
+            formulation=prepared.formulation,
+            price=partial(price_placement, question),
+        )
         choices: tuple[tuple[Bar, ...], ...] = ((),)
         if require_split:
             choices = tuple(_list_splits(solver))
         return cls(
             question=question,
             solver=solver,
-            reduction=Reduction.of(question, solver.formulation, method=method),
+            reduction=prepared.reduction,
             choices=choices,
         )
 
