@@ -183,8 +183,8 @@ class Exchange:
         count = self.problem.vertex_count
         known = self.problem.tails[self.never] * count + self.problem.heads[self.never]
         asked = vertices * count + np.maximum(partner, 0)
-        found: Flags = np.isin(asked, known) & (partner >= 0)
-        return found
+        known_before: Flags = np.isin(asked, known)
+        return np.logical_and(known_before, partner >= 0)
 
 
 def gather_rows(rows: _Rows, places: Vertices, count: int) -> _Rows:

@@ -18,6 +18,7 @@ import networkx as nx
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.mincut import SINK, SOURCE, certify, solve_prepared
 from onnxsplit.mincut.maxflow import find_maximum_flow
+from onnxsplit.mincut.problem import Vertices
 from onnxsplit.mincut.ticks import INFINITE_TICKS, choose_scale
 from onnxsplit.model.loading import load_model
 from onnxsplit.model.reading import read_graph
@@ -194,9 +195,7 @@ def measure_blocks(
     }
 
 
-def _measure_ortools(
-    tails: Sequence[int], heads: Sequence[int], ticks: Sequence[int], runs: int
-) -> float | None:
+def _measure_ortools(tails: Vertices, heads: Vertices, ticks: Vertices, runs: int) -> float | None:
     """Measure OR-tools on the same integers, building included; None if it is not installed."""
     try:
         max_flow = importlib.import_module("ortools.graph.python.max_flow")
