@@ -176,15 +176,19 @@ class Exchange:
         """Tell which arcs lead to where the partner of their tail is."""
         tails, heads = self.problem.tails, self.problem.heads
         partner = self.partner[tails]
-        return (heads == SINK) | (heads == partner) | self._is_across(heads, partner)
+        across = self._is_across(heads, partner)
+        across |= heads == SINK
+        across |= heads == partner
+        return across
 
     def _is_across(self, vertices: Vertices, partner: Vertices) -> Flags:
         """Tell which vertices have an infinite arc to a partner."""
         count = self.problem.vertex_count
         known = self.problem.tails[self.never] * count + self.problem.heads[self.never]
         asked = vertices * count + np.maximum(partner, 0)
-        known_before: Flags = np.isin(asked, known)
-        return np.logical_and(known_before, partner >= 0)
+        across: Flags = np.isin(asked, known)
+        across &= partner >= 0
+        return across
 
 
 def gather_rows(rows: _Rows, places: Vertices, count: int) -> _Rows:

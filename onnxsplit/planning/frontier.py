@@ -105,9 +105,10 @@ def find_frontier(
         solves=points.solves,
         assumptions=tuple(
             dict.fromkeys(
-                sentence
-                for profile in question.profiles.values()
-                for sentence in profile.assumptions
+                (
+                    *(s for profile in question.profiles.values() for s in profile.assumptions),
+                    *question.assumptions,
+                )
             )
         ),
     )

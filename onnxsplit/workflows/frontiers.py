@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Unpack
 
+from onnxsplit.errors import UsageError
 from onnxsplit.frontiers import Frontier
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.planning.frontier import find_frontier
@@ -49,13 +50,17 @@ def frontier(
         No placement meets the constraints, or there is no proper split.
     OutputError
         The drawing can't be written.
+    UsageError
+        Crossings may travel narrower, or operators run twice: that is planned for one link alone.
     OnnxSplitError
         The model or a profile can't be used, a dim has no size, or an option is wrong.
     """
     progress = progress or SilentProgress()
-    inquiry = open_inquiry(model, PlanRequest(**wishes), progress, run=False)
+    request = PlanRequest(**wishes)
+    _refuse_changes_of_the_model(request)
+    inquiry = open_inquiry(model, request, progress, run=False)
     progress.report("planning")
-    solving = inquiry.request.solving
+    solving = request.solving
     found = find_frontier(
         inquiry.question,
         constraints=inquiry.constraints,
@@ -67,3 +72,16 @@ def frontier(
     if svg is not None:
         write_text(draw_frontier(found), Path(svg), "drawing")
     return found
+
+
+def _refuse_changes_of_the_model(request: PlanRequest) -> None:
+    """Refuse what is settled for one link after the other."""
+    for flag, wanted in (
+        ("--boundary", request.boundary is not None),
+        ("--recompute", request.recompute),
+    ):
+        if wanted:
+            raise UsageError(
+                f"{flag} is planned for one link at a time; leave it out of a frontier, or use"
+                " `plan` at the rates that count."
+            )

@@ -57,6 +57,16 @@ def test_a_drawing_that_can_not_be_written_is_one_sentence(
     assert "can't be written" in finished.error()["message"]
 
 
+@pytest.mark.parametrize("options", [["--boundary", "fp16"], ["--recompute"]])
+def test_what_is_settled_for_one_link_alone_is_refused(
+    workshop: Workshop, command: Command, tmp_path: Path, options: list[str]
+) -> None:
+    asked = [workshop.model, *workshop.cut_options(), "--format", "json", *options]
+    finished = command("frontier", *asked, folder=tmp_path)
+    assert finished.code == 2
+    assert options[0] in finished.error()["message"]
+
+
 def test_every_method_plans_the_same_and_says_what_it_certified(
     workshop: Workshop, command: Command, tmp_path: Path
 ) -> None:
