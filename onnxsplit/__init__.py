@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxsplit.errors import OnnxSplitError as OnnxSplitError
     from onnxsplit.evidence import ParityResult as ParityResult
     from onnxsplit.evidence import StageTimings as StageTimings
+    from onnxsplit.frontiers import Frontier as Frontier
     from onnxsplit.manifest import Manifest as Manifest
     from onnxsplit.placement import Placement as Placement
     from onnxsplit.placement import Plan as Plan
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from onnxsplit.tiers import Link as Link
     from onnxsplit.workflows.cutting import Bundle as Bundle
     from onnxsplit.workflows.cutting import cut as cut
+    from onnxsplit.workflows.frontiers import frontier as frontier
     from onnxsplit.workflows.inspection import inspect as inspect
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "workflows.cutting",
+    "Frontier": "frontiers",
     "Inspection": "planning.inspection",
     "InternalError": "errors",
     "Link": "tiers",
@@ -46,6 +49,7 @@ _HOMES = {
     "Plan": "placement",
     "Profile": "profiles",
     "cut": "workflows.cutting",
+    "frontier": "workflows.frontiers",
     "inspect": "workflows.inspection",
     "merge": "workflows.merging",
     "plan": "workflows.planning",
@@ -56,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "Frontier",
     "Inspection",
     "InternalError",
     "Link",
@@ -67,6 +72,7 @@ __all__ = [
     "Profile",
     "StageTimings",
     "cut",
+    "frontier",
     "inspect",
     "merge",
     "plan",

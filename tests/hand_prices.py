@@ -318,6 +318,11 @@ def draw_asked(rng: random.Random, kind: str) -> Asked:
         link, up_bytes_per_second=rng.choice([1e4, 2e4, 5e4]), round_trip_seconds=0.003
     )
     asked = Asked(case=case, names=names, profiles=profiles, links=(link, further)[: tiers - 1])
+    return dress(rng, asked, kind)
+
+
+def dress(rng: random.Random, asked: Asked, kind: str) -> Asked:
+    """Add to a plain case what a kind asks for."""
     return _DRAW[kind](rng, asked)
 
 

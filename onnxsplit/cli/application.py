@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from onnxsplit.cli.commands.cutting import cut
+from onnxsplit.cli.commands.frontiers import frontier
 from onnxsplit.cli.commands.inspection import inspect
 from onnxsplit.cli.commands.merging import merge
 from onnxsplit.cli.commands.planning import plan
@@ -30,7 +31,7 @@ application = typer.Typer(
         " 130 interrupted."
     ),
 )
-for _command in (cut, profile, plan, verify, inspect, merge):
+for _command in (cut, profile, plan, frontier, verify, inspect, merge):
     application.command()(_command)
 
 

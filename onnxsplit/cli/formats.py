@@ -26,3 +26,18 @@ class ObjectiveName(StrEnum):
     """What a plan minimises."""
 
     LATENCY = "latency"
+
+
+class MethodName(StrEnum):
+    """How a cut is found."""
+
+    AUTO = "auto"
+    GENERAL = "general"
+    BLOCKWISE = "blockwise"
+
+
+class CertifyName(StrEnum):
+    """On which graph a cut is certified."""
+
+    SOLVED = "solved"
+    ORIGINAL = "original"

@@ -11,7 +11,13 @@ import typer
 
 from onnxsplit.cli.arguments import whole_number
 from onnxsplit.cli.configuration import load_defaults
-from onnxsplit.cli.formats import BoundaryName, ObjectiveName, OutputFormat
+from onnxsplit.cli.formats import (
+    BoundaryName,
+    CertifyName,
+    MethodName,
+    ObjectiveName,
+    OutputFormat,
+)
 
 DEFAULT_DEVICE = "local:0.05"
 DEFAULT_SERVER = "local"
@@ -217,6 +223,27 @@ Recompute = Annotated[
     ),
 ]
 Objective = Annotated[ObjectiveName, typer.Option("--objective", help="What is minimised.")]
+Method = Annotated[
+    MethodName,
+    typer.Option(
+        "--method",
+        help="Solve on the whole graph, or on the one whose blocks are contracted; same value.",
+    ),
+]
+Certify = Annotated[
+    CertifyName,
+    typer.Option(
+        "--certify",
+        help="Where blocks were contracted: certify on the graph solved, or on the original too.",
+    ),
+]
+TwoDimensional = Annotated[
+    bool,
+    typer.Option(
+        "--two-dimensional", help="Find the cuts for every pair of uplink and downlink rates too."
+    ),
+]
+Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the frontier (SVG).")]
 AllowWhole = Annotated[
     bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")
 ]

@@ -16,7 +16,7 @@ from onnxsplit.cli.arguments import (
     parse_sizes,
     parse_tiers,
 )
-from onnxsplit.cli.formats import ObjectiveName
+from onnxsplit.cli.formats import CertifyName, MethodName, ObjectiveName
 
 if TYPE_CHECKING:
     from onnxsplit.workflows.requests import PlanWishes
@@ -51,6 +51,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     input_at: options.InputAt = None,
     output_at: options.OutputAt = None,
     state: options.State = None,
+    method: options.Method = MethodName.AUTO,
+    certify: options.Certify = CertifyName.SOLVED,
     threads: options.Threads = None,
     provider: options.Provider = None,
     no_cache: options.NoCache = False,
@@ -88,6 +90,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "input_at": parse_places(input_at, flag="--input-at"),
         "output_at": parse_places(output_at, flag="--output-at"),
         "state": tuple(state or (options.DEFAULT_STATE,)),
+        "method": method.value,
+        "certify": certify.value,
         "threads": threads,
         "provider": provider,
         "cache": not no_cache,

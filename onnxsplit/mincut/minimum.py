@@ -116,6 +116,36 @@ def solve_prepared(
     started = time.perf_counter() if started is None else started
     check_capacities(capacities)
     merged = structure.merge(capacities)
+    levels = tuple(structure.merge(costs) for costs in tie_breaks)
+    return solve_merged(structure, merged, tie_breaks=levels, started=started)
+
+
+def solve_merged(
+    structure: ArcStructure,
+    merged: Capacities,
+    *,
+    tie_breaks: Sequence[Capacities] = (),
+    started: float | None = None,
+) -> MinimumCut:
+    """Solve where parallel arcs have been merged already.
+
+    Parameters
+    ----------
+    structure : ArcStructure
+    merged : ndarray of float64, shape (merged arcs,)
+        Not negative; 0 for an arc that is there as a reverse alone.
+    tie_breaks : sequence of ndarray of float64, shape (merged arcs,)
+    started : float, optional
+        When the work began, by ``time.perf_counter``.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        Arcs that may never be cut lead from the source to the sink.
+    CapacityOverflowError
+        The costs add up to more than a float holds.
+    """
+    started = time.perf_counter() if started is None else started
     side, bound = _find_feasible_side(structure, merged)
     scale = choose_scale(merged, bound)
     ticks = scale.quantise(merged)
@@ -172,9 +202,8 @@ def _break_ties(
         largest = ~structure.reach_backwards(SINK, open_arcs)
         if np.array_equal(side, largest):
             return side
-        merged = structure.merge(costs)
-        bound = min(_cost(structure, merged, cut) for cut in (side, largest))
-        ticks = choose_scale(merged, bound).quantise(np.where(open_arcs, np.inf, merged))
+        bound = min(_cost(structure, costs, cut) for cut in (side, largest))
+        ticks = choose_scale(costs, bound).quantise(np.where(open_arcs, np.inf, costs))
         flow = find_maximum_flow(structure, ticks)
         # An arc that was open stays open: its residual is what kept earlier levels minimum.
         open_arcs = open_arcs | (flow < ticks)

@@ -1,6 +1,6 @@
 """A minimum-cut problem as arrays: vertices are numbers, capacities are seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,6 +117,14 @@ class ProblemBuilder:
     _heads: list[int] = field(default_factory=list)
     _rows: list[npt.NDArray[np.float64]] = field(default_factory=list)
     _tie_breaks: list[Sequence[int]] = field(default_factory=list)
+    _never: npt.NDArray[np.float64] = field(init=False)
+    _no_tie_break: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what most arcs share."""
+        self._never = np.zeros(self.parameters)
+        self._never[0] = np.inf
+        self._no_tie_break = (0,) * self.tie_break_levels
 
     def add_vertices(self, count: int = 1) -> int:
         """Add vertices and return the number of the first."""
@@ -143,8 +151,17 @@ class ProblemBuilder:
         self._tails.append(tail)
         self._heads.append(head)
         self._rows.append(self._never if costs is None else costs)
-        self._tie_breaks.append(tie_break or (0,) * self.tie_break_levels)
+        self._tie_breaks.append(tie_break or self._no_tie_break)
         return len(self._tails) - 1
+
+    def add_firm_arcs(self, tails: Iterable[int], heads: Iterable[int]) -> None:
+        """Add arcs that may never be cut, many at once."""
+        before = len(self._tails)
+        self._tails.extend(tails)
+        self._heads.extend(heads)
+        added = len(self._tails) - before
+        self._rows.extend([self._never] * added)
+        self._tie_breaks.extend([self._no_tie_break] * added)
 
     def build(self) -> LinearProblem:
         """Return the problem with the arcs in the order in which they were added."""
@@ -159,10 +176,3 @@ class ProblemBuilder:
                 np.ascontiguousarray(table[:, level]) for level in range(self.tie_break_levels)
             ),
         )
-
-    @property
-    def _never(self) -> npt.NDArray[np.float64]:
-        """The costs of an arc that may never be cut."""
-        never = np.zeros(self.parameters)
-        never[0] = np.inf
-        return never

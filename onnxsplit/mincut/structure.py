@@ -75,9 +75,8 @@ class ArcStructure:
         -------
         ndarray of float64, shape (merged arcs,)
         """
-        merged = np.zeros(self.tails.shape)
-        np.add.at(merged, self.merged_of[self._kept], capacities[self._kept])
-        return merged
+        added = np.bincount(self.merged_of[self._kept], capacities[self._kept], self.tails.size)
+        return added.astype(np.float64, copy=False)
 
     def reach(self, start: int, open_arcs: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which vertices a vertex reaches over the open arcs; O(n + m)."""

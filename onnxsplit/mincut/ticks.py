@@ -1,10 +1,10 @@
 """Capacities in seconds to whole ticks that fit the flow engine's 32-bit integers.
 
 Note on ticks. Let ``U`` be the cost of any feasible cut. No minimum cut holds an arc dearer than
-``U``, so every finite capacity above it is clamped just above it. If all others are whole multiples
-of one fraction ``1 / L`` that is not finer than ``U / 2^29``, that is the tick and nothing is
-rounded: seconds that a person wrote as decimals, and bytes over a rate, stay exact, and so do their
-ties. Else the tick is ``U / 2^29``.
+``U``, so every finite capacity above it is clamped above it, by more than rounding can add. If all
+others are whole multiples of one fraction ``1 / L`` that is not finer than ``U / 2^29``, that is
+the tick and nothing is rounded: seconds that a person wrote as decimals, and bytes over a rate,
+stay exact, and so do their ties. Else the tick is ``U / 2^29``.
 """
 
 import math
@@ -98,7 +98,10 @@ def choose_scale(capacities: Capacities, bound: float) -> TickScale:
     tick = bound / BUDGET_TICKS
     if tick == 0 or not math.isfinite(bound / tick):
         raise CapacityOverflowError("The costs are too small for a float; use larger seconds.")
-    return TickScale(tick=tick, bound=bound, ceiling_ticks=BUDGET_TICKS + 1, is_exact=False)
+    # Rounding may add half a tick for every arc to the cut that the bound is the cost of; what was
+    # clamped must still cost more.
+    ceiling = BUDGET_TICKS + 1 + capacities.size
+    return TickScale(tick=tick, bound=bound, ceiling_ticks=ceiling, is_exact=False)
 
 
 def _find_common_tick(capacities: Capacities, bound: float) -> float | None:

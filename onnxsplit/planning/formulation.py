@@ -10,8 +10,9 @@ if ``v`` runs on tier ``l`` or before it; with two tiers there is one vertex for
   source; outputs that are wanted on the last tier are read by the sink.
 * ``(c, l) -> (p, l)`` infinite: nothing comes back before the outputs.
 * ``(c, l) -> d_t`` infinite, ``d_t -> sink``: an input that lives on the last tier, on link ``l``.
-* ``source -> z_l``, ``z_l -> (v, l)`` infinite: what anything behind link ``l`` costs.
-* ``(v, l) -> y_l`` infinite, ``y_l -> sink``: what anything before link ``l`` costs.
+* ``source -> z_l``, ``z_l -> (v, l)`` infinite for the leaves: what anything behind link ``l``
+  costs.
+* ``(v, l) -> y_l`` infinite for the roots, ``y_l -> sink``: what anything before link ``l`` costs.
 * ``p -> h_t``: the gradient of ``t`` on its way back; ``h_t -> c`` infinite for the readers that
   send one. ``v -> w`` infinite, ``w -> sink``: parameters that several vertices share.
 
@@ -218,10 +219,11 @@ class _Network:
         vertices, tiers, _ = self.charges.vertices.shape
         self.builder.add_vertices(vertices * self.layers)
         arcs = np.zeros((vertices, tiers), dtype=np.int64)
+        rows, may_run = [list(tiers) for tiers in self.charges.vertices], allowed.tolist()
         for vertex in range(vertices):
             for tier in range(tiers):
                 ends = self.locate(vertex, tier), self.locate(vertex, tier - 1)
-                costs = self.charges.vertices[vertex, tier] if allowed[vertex, tier] else None
+                costs = rows[vertex][tier] if may_run[vertex][tier] else None
                 arcs[vertex, tier] = self.builder.add_arc(*ends, costs)
             for layer in range(1, self.layers):
                 ends = self.locate(vertex, layer - 1), self.locate(vertex, layer)
@@ -230,9 +232,10 @@ class _Network:
 
     def add_order(self) -> None:
         """Let nothing come back."""
-        for reader, maker in self.charges.order:
-            for layer in range(self.layers):
-                self.builder.add_arc(self.locate(reader, layer), self.locate(maker, layer))
+        pairs = np.array(self.charges.order, dtype=np.int64).reshape(-1, 2)
+        for layer in range(self.layers):
+            ends = _FIRST + pairs * self.layers + layer
+            self.builder.add_firm_arcs(ends[:, 0].tolist(), ends[:, 1].tolist())
 
     def add_tensor(self, tensor: TensorCharge) -> None:
         """Charge a value once for each link."""
@@ -261,28 +264,37 @@ class _Network:
             return
         carrier = self.builder.add_vertices()
         self.builder.add_arc(start, carrier, costs, tie)
-        for reader in readers:
-            self.builder.add_arc(carrier, reader)
+        self.builder.add_firm_arcs([carrier] * len(readers), readers)
 
     def _gather(self, members: list[int], costs: Floats | None, tie: tuple[int, int]) -> None:
         """Charge once if any member is on the source side."""
         collector = self.builder.add_vertices()
         self.builder.add_arc(collector, SINK, costs, tie)
-        for member in members:
-            self.builder.add_arc(member, collector)
+        self.builder.add_firm_arcs(members, [collector] * len(members))
 
     def add_trips(self, allowed: npt.NDArray[np.bool_]) -> None:
         """Charge what anything on the first tier, before a link or behind a link costs."""
         charges = self.charges
+        # Nothing comes back: what runs anything behind a link runs a leaf there, and what runs
+        # anything before it runs a root there.
+        followed = {maker for _, maker in charges.order}
+        leading = {reader for reader, _ in charges.order}
         for layer in range(self.layers):
-            behind = [v for v, tiers in enumerate(allowed) if tiers[layer + 1 :].any()]
-            within = [v for v, tiers in enumerate(allowed) if tiers[: layer + 1].any()]
+            behind = [
+                vertex
+                for vertex, tiers in enumerate(allowed)
+                if vertex not in followed and tiers[layer + 1 :].any()
+            ]
+            within = [
+                vertex
+                for vertex, tiers in enumerate(allowed)
+                if vertex not in leading and tiers[: layer + 1].any()
+            ]
             if charges.beyond[layer].any() and behind:
                 members = [self.locate(vertex, layer) for vertex in behind]
                 message = self.builder.add_vertices()
                 self.builder.add_arc(SOURCE, message, charges.beyond[layer])
-                for member in members:
-                    self.builder.add_arc(message, member)
+                self.builder.add_firm_arcs([message] * len(members), members)
             paid = charges.before[layer] + (charges.first if layer == 0 else 0)
             if paid.any() and within:
                 self._gather([self.locate(vertex, layer) for vertex in within], paid, (0, 0))

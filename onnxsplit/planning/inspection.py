@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxsplit.graph import OperatorGraph, TensorSpec
+from onnxsplit.planning.inspected_blocks import InspectedBlock, inspect_blocks
 from onnxsplit.planning.separators import SingleTensorCut, find_single_tensor_cuts
 
 INSPECTION_SCHEMA = "onnxsplit.inspection/1"
@@ -18,10 +19,13 @@ class Inspection:
     ----------
     graph : OperatorGraph
     cuts : tuple of SingleTensorCut
+    blocks : tuple of InspectedBlock
+        What lies between consecutive cut vertices.
     """
 
     graph: OperatorGraph
     cuts: tuple[SingleTensorCut, ...]
+    blocks: tuple[InspectedBlock, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the inspection as ``inspect --format json`` prints it."""
@@ -57,23 +61,17 @@ class Inspection:
                 for cut in self.cuts
             ],
             "blocks": [
-                {"first": first, "last": last, "operators": count}
-                for first, last, count in self.blocks
+                {
+                    "first": block.first,
+                    "last": block.last,
+                    "operators": block.operators,
+                    "contracts": block.contracts,
+                    "reason": block.reason,
+                }
+                for block in self.blocks
             ],
             "obstacles": [{"tensor": name, "reason": reason} for name, reason in self.obstacles],
         }
-
-    @property
-    def blocks(self) -> tuple[tuple[str, str, int], ...]:
-        """First operator, last operator and count of each stretch between cut points."""
-        ends = [*(cut.device_operators for cut in self.cuts), len(self.graph)]
-        starts = [0, *ends[:-1]]
-        operators = self.graph.operators
-        return tuple(
-            (operators[start].name, operators[end - 1].name, end - start)
-            for start, end in zip(starts, ends, strict=True)
-            if end > start
-        )
 
     @property
     def obstacles(self) -> tuple[tuple[str, str], ...]:
@@ -96,7 +94,9 @@ def inspect_graph(graph: OperatorGraph) -> Inspection:
     -------
     Inspection
     """
-    return Inspection(graph=graph, cuts=find_single_tensor_cuts(graph))
+    return Inspection(
+        graph=graph, cuts=find_single_tensor_cuts(graph), blocks=inspect_blocks(graph)
+    )
 
 
 def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:

@@ -21,9 +21,11 @@ from onnxsplit.errors import InfeasiblePlacementError, InternalError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import MinimumCut, solve_prepared
 from onnxsplit.placement import Certificate, Placement, SolverStatistics
+from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_split
 from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.planning.reduction import Certified, Reduction, write_certificate
 
 _FLOAT_NOISE = 1e-9
 
@@ -56,12 +58,18 @@ class Solver:
         Prices a placement independently of the cut.
     elsewhere : frozenset of str
         Model inputs and outputs that do not live on the first tier.
+    reduction : Reduction, optional
+        The contracted graph, where blocks are to be used.
+    certify : str
+        ``solved`` certifies on the graph that was solved, ``original`` on the whole one as well.
     """
 
     graph: OperatorGraph
     formulation: Formulation
     price: Callable[[Placement], PricedPlacement]
     elsewhere: frozenset[str] = frozenset()
+    reduction: Reduction | None = None
+    certify: Certified = "solved"
     solves: int = 0
     seconds: float = 0.0
     _size: tuple[int, int] = field(default=(0, 0))
@@ -81,7 +89,54 @@ class Solver:
         InternalError
             The cut's value is not what the placement costs.
         """
-        return self._settle(self.formulation.bar(bars))
+        capacities = self.formulation.bar(bars)
+        cut = self._count(
+            lambda: solve_prepared(
+                self.formulation.structure, capacities, tie_breaks=self.formulation.tie_breaks
+            )
+        )
+        return self._settle(cut, cut.source_side, scope="original")
+
+    def solve_ends(self, bars: Iterable[Bar] = ()) -> Solution:
+        """Find the best placement when roots must not run on the server, or leaves on the device.
+
+        As `solve` does, but on the contracted graph where there is one: such bars, and none else,
+        leave its contraction exact.
+
+        Parameters
+        ----------
+        bars : iterable of (int, int)
+
+        Raises
+        ------
+        InfeasiblePlacementError
+            No placement is left.
+        InternalError
+            The cut's value is not what the placement costs, or not that of the original graph.
+        """
+        reduction, bars = self.reduction, tuple(bars)
+        if reduction is None:
+            return self.solve(bars)
+        parameters = read_parameters(self.formulation.topology)
+        cut = self._count(lambda: reduction.solve(parameters, bars))
+        side = reduction.contraction.expand(cut.source_side)
+        found = self._settle(cut, side, scope=reduction.scope)
+        return found if self.certify == "solved" else self._certify_original(found, bars)
+
+    def _certify_original(self, found: Solution, bars: tuple[Bar, ...]) -> Solution:
+        """Hold a solution of the contracted graph against a certified one of the original."""
+        original = self.solve(bars)
+        ours, theirs = found.priced.value, original.priced.value
+        slack = (
+            found.certificate.rounding_bound_seconds
+            + original.certificate.rounding_bound_seconds
+            + _FLOAT_NOISE * max(ours, theirs)
+        )
+        if abs(ours - theirs) > slack:
+            raise InternalError(
+                f"The contracted graph's best placement costs {ours!r}, the original's {theirs!r}."
+            )
+        return original
 
     def solve_biased(self, extra: _Costs) -> PricedPlacement:
         """Find the best placement when cells cost extra; it is priced without the extra.
@@ -92,7 +147,7 @@ class Solver:
         """
         capacities = self.formulation.capacities.copy()
         capacities[self.formulation.tier_arcs] += extra
-        cut = self._cut(capacities, tie_breaks=())
+        cut = self._count(lambda: solve_prepared(self.formulation.structure, capacities))
         return self.price(self.formulation.read_placement(cut.source_side, self.graph))
 
     def admits(self, placement: Placement) -> bool:
@@ -145,10 +200,9 @@ class Solver:
             vertices=vertices, arcs=arcs, solves=self.solves, seconds=self.seconds
         )
 
-    def _settle(self, capacities: _Costs) -> Solution:
-        """Solve, price, and hold the two against each other."""
-        cut = self._cut(capacities, tie_breaks=self.formulation.tie_breaks)
-        priced = self.price(self.formulation.read_placement(cut.source_side, self.graph))
+    def _settle(self, cut: MinimumCut, side: npt.NDArray[np.bool_], *, scope: str) -> Solution:
+        """Price what a cut stands for, and hold the two against each other."""
+        priced = self.price(self.formulation.read_placement(side, self.graph))
         proof, always = cut.certificate, self.formulation.always
         claimed = proof.cut_ticks * proof.tick + always
         slack = proof.rounding_bound + _FLOAT_NOISE * max(claimed, priced.value)
@@ -157,21 +211,14 @@ class Solver:
                 f"The cut claims a cost of {claimed!r} and its placement costs {priced.value!r}."
             )
         return Solution(
-            priced=priced,
-            certificate=Certificate(
-                cut_ticks=proof.cut_ticks,
-                flow_ticks=proof.flow_ticks,
-                tick_seconds=proof.tick,
-                rounding_bound_seconds=proof.rounding_bound,
-                always_seconds=always,
-            ),
+            priced=priced, certificate=write_certificate(cut, always=always, scope=scope)
         )
 
-    def _cut(self, capacities: _Costs, *, tie_breaks: tuple[_Costs, ...]) -> MinimumCut:
+    def _count(self, solve: Callable[[], MinimumCut]) -> MinimumCut:
         """Solve and count."""
         started = time.perf_counter()
         try:
-            cut = solve_prepared(self.formulation.structure, capacities, tie_breaks=tie_breaks)
+            cut = solve()
         finally:
             self.solves += 1
             self.seconds += time.perf_counter() - started
@@ -200,7 +247,7 @@ def find_optimum(solver: Solver) -> Solution:
     One certified solve.
     """
     try:
-        solution = solver.solve()
+        solution = solver.solve_ends()
     except InfeasiblePlacementError as error:
         raise InfeasiblePlacementError(explain_conflict(solver.demands)) from error
     candidates = [solution.priced, *price_wholes(solver).values()]
@@ -267,7 +314,7 @@ class _SplitSearch:
     def _push(self, bars: tuple[Bar, ...]) -> None:
         """Solve under bars, and keep what comes out for later."""
         try:
-            solution = self.solver.solve(bars)
+            solution = self.solver.solve_ends(bars)
         except InfeasiblePlacementError:
             return
         heapq.heappush(self._open, (solution.priced.rank, next(self._count), solution, bars))

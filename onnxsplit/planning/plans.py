@@ -31,6 +31,7 @@ from onnxsplit.planning.optimum import (
 )
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, Solving
 from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
@@ -51,6 +52,7 @@ def make_plan(
     constraints: Constraints | None = None,
     require_split: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
+    solving: Solving | None = None,
 ) -> Plan:
     """Find the best placement, or the best proper split, and plan for it.
 
@@ -62,6 +64,8 @@ def make_plan(
         Take the best proper split, even where not splitting is better.
     min_share : float
         Below this share of the work on either tier the plan says so and names another cut.
+    solving : Solving, optional
+        By blocks or on the whole graph, and where it is certified.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def make_plan(
     """
     graph = question.graph
     solver = open_solver(question, constraints or Constraints())
+    _choose_method(solver, question, solving or Solving())
     optimum = find_optimum(solver)
     is_split = optimum.priced.placement.verdict == "split"
     split = _find_split(solver, optimum, required=require_split)
@@ -200,6 +205,44 @@ def open_solver(
         price=partial(price_placement, question),
         elsewhere=question.places.elsewhere,
     )
+
+
+def prepare(
+    question: Question, *, constraints: Constraints | None = None, method: Method = "auto"
+) -> PreparedQuestion:
+    """Make a question ready once, to answer it for many links.
+
+    Parameters
+    ----------
+    question : Question
+    constraints : Constraints, optional
+    method : str
+        ``general`` keeps the whole graph; else it is contracted as far as is exact for all links.
+
+    Returns
+    -------
+    PreparedQuestion
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        Pins contradict each other.
+    UsageError
+        A constraint names what does not exist, or the objective does not fit the chain.
+    """
+    formulation = open_solver(question, constraints or Constraints()).formulation
+    return PreparedQuestion(
+        question=question,
+        formulation=formulation,
+        reduction=Reduction.of(question, formulation, method=method),
+    )
+
+
+def _choose_method(solver: Solver, question: Question, solving: Solving) -> None:
+    """Contract the graph where blocks were asked for."""
+    solver.certify = solving.certify
+    if solving.method == "blockwise":
+        solver.reduction = Reduction.of(question, solver.formulation, method=solving.method)
 
 
 def _tabulate_if_two(solver: Solver) -> CutTable | None:

@@ -79,7 +79,25 @@ def _read(path: Path, what: str, parse: Callable[[Any], _Document]) -> _Document
 
 def _write(document: Mapping[str, Any], path: Path, what: str) -> None:
     """Write a JSON file."""
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", path, what)
+
+
+def write_text(text: str, path: Path, what: str) -> None:
+    """Write a text file, whole by rename.
+
+    Parameters
+    ----------
+    text : str
+    path : Path
+        What is no plain file, such as a pipe, is written to as it is.
+    what : str
+        How an error calls it.
+
+    Raises
+    ------
+    OutputError
+        It can't be written.
+    """
     with translate_failures(f"The {what} {path}"):
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")

@@ -114,18 +114,29 @@ def _list_cuts(document: Mapping[str, Any]) -> tuple[Block, ...]:
 
 
 def _list_blocks(document: Mapping[str, Any]) -> tuple[Table, ...]:
-    """List what lies between cut points, as far as it holds several operators."""
+    """List what lies between cut vertices, as far as it holds several operators."""
     blocks = [block for block in document["blocks"] if block["operators"] > 1]
     if not blocks:
         return ()
     largest = sorted(blocks, key=lambda block: -block["operators"])[:TOP]
-    rows = [(block["first"], block["last"], str(block["operators"])) for block in largest]
+    rows = [
+        (
+            block["first"],
+            block["last"],
+            str(block["operators"]),
+            "yes" if block["contracts"] else "no",
+            block["reason"],
+        )
+        for block in largest
+    ]
     columns = (
         Column(title="first", is_name=True),
         Column(title="last", is_name=True),
         Column(title="operators", alignment="right"),
+        Column(title="contracts"),
+        Column(title="because", is_name=True),
     )
-    return (Table(title="Blocks between cut points", columns=columns, rows=tuple(rows)),)
+    return (Table(title="Blocks between cut vertices", columns=columns, rows=tuple(rows)),)
 
 
 def _list_obstacles(document: Mapping[str, Any]) -> tuple[Bullets, ...]:

@@ -277,6 +277,7 @@ def _make_plan(
             constraints=inquiry.constraints,
             require_split=not allow_whole,
             min_share=min_share,
+            solving=inquiry.request.solving,
         )
         return refine_plan(made, inquiry, require_split=not allow_whole)
     placement = place_cut(inquiry.question.graph, cut_at, inquiry.question.topology.tiers)

@@ -67,7 +67,12 @@ def plan(
     def make(asked: Inquiry) -> Plan:
         question, constraints = asked.question, asked.constraints
         if wanted is None:
-            made = make_plan(question, constraints=constraints, require_split=require_split)
+            made = make_plan(
+                question,
+                constraints=constraints,
+                require_split=require_split,
+                solving=asked.request.solving,
+            )
             return refine_plan(made, asked, require_split=require_split)
         return make_plan_for(question, wanted, constraints=constraints)
 

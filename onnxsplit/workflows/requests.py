@@ -12,6 +12,7 @@ from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.mixes import pose_mix
 from onnxsplit.planning.question import Question, pose_question
+from onnxsplit.planning.reduction import Certified, Method, Solving
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.boundary_options import (
     DEFAULT_MAX_DRIFT,
@@ -53,6 +54,8 @@ class PlanWishes(TypedDict, total=False):
     input_at: Sequence[tuple[str, str]]
     output_at: Sequence[tuple[str, str]]
     state: Sequence[str]
+    method: Method
+    certify: Certified
     threads: int | None
     provider: str | None
     cache: bool
@@ -97,6 +100,10 @@ class PlanRequest:
         Model input or output, and the tier at an end of the chain where it lives or is wanted.
     state : sequence of str
         ``PAST=PRESENT`` patterns of inputs that are the last run's outputs; ``auto`` or ``none``.
+    method : str
+        ``general``, ``blockwise`` or ``auto``: how the cut is found; its cost is the same.
+    certify : str
+        ``solved``, or ``original`` to certify on the whole graph what was found on a contracted.
     threads, provider, cache
         How this machine is measured, if it is.
     boundary : str, optional
@@ -137,6 +144,8 @@ class PlanRequest:
     input_at: Sequence[tuple[str, str]] = ()
     output_at: Sequence[tuple[str, str]] = ()
     state: Sequence[str] = (AUTO,)
+    method: Method = "auto"
+    certify: Certified = "solved"
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
@@ -176,6 +185,11 @@ class PlanRequest:
             device_scale=self.device_scale,
             server_scale=self.server_scale,
         )
+
+    @property
+    def solving(self) -> Solving:
+        """How the cut is found and certified."""
+        return Solving(method=self.method, certify=self.certify)
 
     @property
     def constraints(self) -> Constraints:

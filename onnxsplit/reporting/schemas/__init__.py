@@ -8,6 +8,7 @@ from typing import Any
 SCHEMA_NAMES = (
     "profile",
     "plan",
+    "frontier",
     "bundle",
     "parity",
     "stages",
