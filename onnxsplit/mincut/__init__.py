@@ -1,5 +1,13 @@
 """The pure minimum-cut machine: arrays in, a certified cut out; it knows nothing of models."""
 
+from onnxsplit.mincut.budgets import (
+    TOLERANCE,
+    BudgetedCut,
+    CutCap,
+    SideRows,
+    Term,
+    solve_within_budgets,
+)
 from onnxsplit.mincut.certificate import TickCertificate, certify
 from onnxsplit.mincut.minimum import MinimumCut, solve_minimum_cut, solve_prepared
 from onnxsplit.mincut.problem import SINK, SOURCE, CutProblem, LinearProblem, ProblemBuilder
@@ -8,13 +16,19 @@ from onnxsplit.mincut.structure import ArcStructure
 __all__ = [
     "SINK",
     "SOURCE",
+    "TOLERANCE",
     "ArcStructure",
+    "BudgetedCut",
+    "CutCap",
     "CutProblem",
     "LinearProblem",
     "MinimumCut",
     "ProblemBuilder",
+    "SideRows",
+    "Term",
     "TickCertificate",
     "certify",
     "solve_minimum_cut",
     "solve_prepared",
+    "solve_within_budgets",
 ]
