@@ -61,12 +61,12 @@ def _draw(rng: random.Random) -> Limited:
     wanted = replace(
         limited.constraints,
         memory_bytes={
-            "device": rng.choice([20, 80, 160, 240]),
-            "server": rng.choice([20, 80, 160, 240]),
+            "device": rng.choice([40, 120, 180, 240, 300]),
+            "server": rng.choice([40, 120, 180, 240, 300]),
         },
-        max_seconds=float(seconds) * rng.choice([1.05, 1.3, 2.0]),
-        least_share=rng.choice([0.1, 0.3]),
-        private_depth=rng.randint(1, 2),
+        max_seconds=float(seconds) * rng.choice([1.2, 1.5, 2.0]),
+        least_share=rng.choice([0.05, 0.2]),
+        private_depth=1,
     )
     return replace(limited, constraints=wanted)
 
@@ -83,7 +83,7 @@ def _take_apart(wanted: Constraints) -> dict[str, Constraints]:
 
 def test_the_named_flags_are_a_smallest_set_that_no_placement_meets() -> None:
     sizes: dict[int, int] = {}
-    for seed in range(150):
+    for seed in range(200):
         limited = _draw(random.Random(seed))
         pieces = _take_apart(limited.constraints)
         met = [
@@ -114,7 +114,6 @@ def test_the_named_flags_are_a_smallest_set_that_no_placement_meets() -> None:
         assert len(flags) == least, f"seed {seed}: {caught.value}"
         assert not any(flags <= each for each in met), f"seed {seed}: {caught.value}"
         sizes[least] = sizes.get(least, 0) + 1
-    print(sizes)
     assert sizes[1] >= 10
     assert sizes[2] >= 15
-    assert sum(count for size, count in sizes.items() if size > 2) >= 3
+    assert sizes[3] >= 2
