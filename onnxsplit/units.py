@@ -157,6 +157,8 @@ def format_energy(joules: float) -> str:
     >>> format_energy(0.01234)
     '12.3 mJ'
     """
+    if joules == 0:
+        return "0 J"
     return _format(joules, (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6), ("nJ", 1e-9)))
 
 

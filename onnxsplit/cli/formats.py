@@ -26,3 +26,4 @@ class ObjectiveName(StrEnum):
     """What a plan minimises."""
 
     LATENCY = "latency"
+    ENERGY = "energy"
