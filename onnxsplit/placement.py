@@ -283,12 +283,13 @@ class MixShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """Proof that a plan is optimal: a flow as large as the cut.
+    """Proof that a plan is optimal: a flow as large as the cut, or a bound and the gap to it.
 
     Parameters
     ----------
     cut_ticks, flow_ticks : int
-        Equal: by weak duality no cut is smaller than a flow.
+        Equal for a minimum cut: by weak duality no cut is smaller than a flow. For branch and
+        bound, what the placement costs and what was proved that none undercuts.
     tick_seconds : float
         Seconds that one tick stands for; joules where the objective is energy.
     rounding_bound_seconds : float
@@ -300,6 +301,11 @@ class Certificate:
         The graph that was certified; ``original`` is the operator graph itself.
     restriction : str
         What the optimum was taken over, such as ``proper splits``; empty for all placements.
+    method : str
+        ``minimum cut``, or ``branch and bound`` where budgets decide.
+    gap_seconds : float
+        How far the true optimum may lie below, because branch and bound ran out of time; in
+        joules where the objective is energy.
     """
 
     cut_ticks: int
@@ -309,6 +315,8 @@ class Certificate:
     always_seconds: float = 0.0
     scope: str = "original"
     restriction: str = ""
+    method: str = "minimum cut"
+    gap_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as the plan holds it."""
@@ -320,6 +328,8 @@ class Certificate:
             "always_seconds": self.always_seconds,
             "scope": self.scope,
             "restriction": self.restriction,
+            "method": self.method,
+            "gap_seconds": self.gap_seconds,
         }
 
 
@@ -347,6 +357,11 @@ class Alternative:
             "reason": self.reason,
             "verdict": self.placement.verdict,
             "total_seconds": self.prediction.total_seconds,
+            **(
+                {}
+                if self.prediction.total_joules is None
+                else {"total_joules": self.prediction.total_joules}
+            ),
             "operators": {
                 tier: len(self.placement.operators(tier)) for tier in self.placement.tiers
             },
@@ -547,6 +562,8 @@ class Plan:
     alternatives : tuple of Alternative
     baselines : mapping of str to float
         ``all-device``, ``all-server``, ... to seconds; a baseline that can't run is left out.
+    baseline_joules : mapping of str to float
+        The same to joules, where energy counts.
     certificate : Certificate
     assumptions : tuple of str
         Sentences: everything in the numbers that nobody measured.
@@ -580,6 +597,7 @@ class Plan:
     statistics: SolverStatistics = field(compare=False)
     alternatives: tuple[Alternative, ...] = ()
     baselines: Mapping[str, float] = field(default_factory=dict)
+    baseline_joules: Mapping[str, float] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
@@ -626,6 +644,8 @@ class Plan:
             document["data"] = self.data.to_json()
         if self.mix:
             document["mix"] = [share.to_json() for share in self.mix]
+        if self.baseline_joules:
+            document["baseline_joules"] = dict(self.baseline_joules)
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         if self.boundary is not None:

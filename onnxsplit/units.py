@@ -31,6 +31,7 @@ _SIZES: Mapping[str, float] = {
         for prefix, factor in (("Ki", 2.0**10), ("Mi", 2.0**20), ("Gi", 2.0**30))
     },
 }
+_ENERGIES: Mapping[str, float] = {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3, "Wh": 3600.0}
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z/]*)\s*")
 
 
@@ -97,6 +98,22 @@ def parse_size(text: str) -> int:
     return round(_parse(text, _SIZES, kind="size", example="512 MB"))
 
 
+def parse_energy(text: str) -> float:
+    """Read an energy such as ``0.5 J`` or ``20mJ`` and return joules.
+
+    Raises
+    ------
+    UsageError
+        The unit is missing or unknown.
+
+    Examples
+    --------
+    >>> parse_energy("20 mJ")
+    0.02
+    """
+    return _parse(text, _ENERGIES, kind="energy", example="0.5 J")
+
+
 def format_rate(bytes_per_second: float) -> str:
     """Write a rate in bits per second.
 
@@ -130,6 +147,19 @@ def format_size(size_bytes: float) -> str:
     '194 kB'
     """
     return _format(size_bytes, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)))
+
+
+def format_energy(joules: float) -> str:
+    """Write an energy with three significant digits.
+
+    Examples
+    --------
+    >>> format_energy(0.01234)
+    '12.3 mJ'
+    """
+    if joules == 0:
+        return "0 J"
+    return _format(joules, (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6), ("nJ", 1e-9)))
 
 
 def _parse(text: str, units: Mapping[str, float], *, kind: str, example: str) -> float:

@@ -189,7 +189,7 @@ def parse_links(texts: Sequence[str] | None, default: str) -> str | tuple[str, .
     return links[0] if len(links) == 1 else links
 
 
-def parse_share(text: str) -> float:
+def parse_share(text: str, *, flag: str = "--min-share") -> float:
     """Read a share of the whole, as ``5%`` or ``0.05``.
 
     Raises
@@ -206,9 +206,9 @@ def parse_share(text: str) -> float:
     try:
         share = float(number) / (100 if text.strip().endswith("%") else 1)
     except ValueError:
-        raise UsageError(f"--min-share {text!r} is no share; write 5% or 0.05.") from None
+        raise UsageError(f"{flag} {text!r} is no share; write 5% or 0.05.") from None
     if not 0 <= share < 0.5:  # noqa: PLR2004 - two sides can't both hold more than half
-        raise UsageError(f"--min-share {text!r} must be at least 0 and below 50%, such as 5%.")
+        raise UsageError(f"{flag} {text!r} must be at least 0 and below 50%, such as 5%.")
     return share
 
 

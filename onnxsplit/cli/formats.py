@@ -26,6 +26,7 @@ class ObjectiveName(StrEnum):
     """What a plan minimises."""
 
     LATENCY = "latency"
+    ENERGY = "energy"
 
 
 class MethodName(StrEnum):

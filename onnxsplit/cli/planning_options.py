@@ -16,7 +16,8 @@ from onnxsplit.cli.arguments import (
     parse_sizes,
     parse_tiers,
 )
-from onnxsplit.cli.formats import CertifyName, MethodName, ObjectiveName
+from onnxsplit.cli.formats import CertifyName, MethodName
+from onnxsplit.cli.limit_options import gather_limits, gather_objective
 
 if TYPE_CHECKING:
     from onnxsplit.workflows.requests import PlanWishes
@@ -44,7 +45,6 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     dim: options.Dims = None,
     mix: options.Mix = None,
     inputs: options.Inputs = None,
-    objective: options.Objective = ObjectiveName.LATENCY,
     pin_device: options.PinDevice = None,
     pin_server: options.PinServer = None,
     pin: options.Pin = None,
@@ -68,7 +68,6 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     UsageError
         An option can't be read.
     """
-    del objective  # latency is the one objective
     return {
         "device": device,
         "server": server,
@@ -103,7 +102,7 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
 
 
 def with_planning_options(command: Command) -> Command:
-    """Give a command the options of `gather_wishes`, in the place of its parameter ``wishes``.
+    """Give a command the options of all gatherers, in the place of its parameter ``wishes``.
 
     Parameters
     ----------
@@ -116,11 +115,20 @@ def with_planning_options(command: Command) -> Command:
         With a signature that lists all options, as typer reads it.
     """
     own = inspect.signature(command).parameters
-    shared = inspect.signature(gather_wishes).parameters
+    gatherers: tuple[Callable[..., Any], ...] = (gather_wishes, gather_objective, gather_limits)
+    parts = [(gather, inspect.signature(gather).parameters) for gather in gatherers]
+    shared = {name: parameter for _, names in parts for name, parameter in names.items()}
 
     def run(**values: Any) -> None:  # noqa: ANN401 - what typer hands over
         given = {name: values.pop(name) for name in shared}
-        command(**values, **{_PLACE: lambda: gather_wishes(**given)})
+
+        def gather_all() -> dict[str, Any]:
+            wishes: dict[str, Any] = {}
+            for gather, names in parts:
+                wishes |= gather(**{name: given[name] for name in names})
+            return wishes
+
+        command(**values, **{_PLACE: gather_all})
 
     merged = []
     for name, parameter in own.items():

@@ -10,8 +10,20 @@ from typer.core import TyperGroup
 SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
-INTEGERS = frozenset({"threads", "batches", "seed", "measure"})
-NUMBERS = frozenset({"min-share", "max-drift"})
+INTEGERS = frozenset({"threads", "batches", "seed", "measure", "private-depth"})
+NUMBERS = frozenset(
+    {
+        "min-share",
+        "max-drift",
+        "least-share",
+        "device-watts",
+        "server-watts",
+        "transmit-watts",
+        "receive-watts",
+        "idle-watts",
+        "joules-per-second",
+    }
+)
 SPACED = frozenset({"link"})
 """Lists whose items may hold spaces; in the environment semicolons part them."""
 NAMED_VALUES = frozenset({"shape", "dim", "input-bytes"})

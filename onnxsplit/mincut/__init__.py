@@ -1,5 +1,13 @@
 """The pure minimum-cut machine: arrays in, a certified cut out; it knows nothing of models."""
 
+from onnxsplit.mincut.budgets import (
+    TOLERANCE,
+    BudgetedCut,
+    CutCap,
+    SideRows,
+    Term,
+    solve_within_budgets,
+)
 from onnxsplit.mincut.certificate import TickCertificate, certify
 from onnxsplit.mincut.contraction import Contraction, contract
 from onnxsplit.mincut.dominance import join_dominated, merge_parallel
@@ -11,13 +19,18 @@ from onnxsplit.mincut.structure import ArcStructure
 __all__ = [
     "SINK",
     "SOURCE",
+    "TOLERANCE",
     "ArcStructure",
+    "BudgetedCut",
     "Contraction",
+    "CutCap",
     "CutProblem",
     "LinearProblem",
     "MinimumCut",
     "PreparedProblem",
     "ProblemBuilder",
+    "SideRows",
+    "Term",
     "TickCertificate",
     "certify",
     "contract",
@@ -25,4 +38,5 @@ __all__ = [
     "merge_parallel",
     "solve_minimum_cut",
     "solve_prepared",
+    "solve_within_budgets",
 ]

@@ -50,7 +50,8 @@ def find_alternatives(
         if cut.tensor not in taken:
             taken.add(cut.tensor)
             priced = solver.price(cut.place(solver.graph, solver.formulation.tiers))
-            listed.append(("next among single-tensor cuts", priced))
+            if solver.keeps_budgets(priced):
+                listed.append(("next among single-tensor cuts", priced))
         if sum(reason.startswith("next") for reason, _ in listed) == _NEXT_CUTS:
             break
     seen = {_key(chosen)}

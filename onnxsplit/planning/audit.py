@@ -35,7 +35,7 @@ def check_plan(plan: Plan, question: Question) -> None:
     if plan.crossings != priced.crossings or plan.downloads != priced.downloads:
         raise InternalError("The plan's crossings are not those of its placement.")
     proof, value = plan.certificate, priced.value
-    if proof.cut_ticks != proof.flow_ticks:
+    if proof.cut_ticks != proof.flow_ticks and not proof.gap_seconds:
         raise InternalError("The plan's certificate has a flow that differs from its cut.")
     claimed = proof.cut_ticks * proof.tick_seconds + proof.always_seconds
     if abs(claimed - value) > proof.rounding_bound_seconds + _FLOAT_NOISE * max(claimed, value):

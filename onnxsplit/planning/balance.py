@@ -102,7 +102,9 @@ def find_balanced_cut(
     fitting = [
         point.priced
         for point in _walk_hull(solver, least_share)
-        if point.priced.placement.is_proper and is_balanced(point.share, least_share)
+        if point.priced.placement.is_proper
+        and is_balanced(point.share, least_share)
+        and solver.keeps_budgets(point.priced)
     ]
     window = (table.server_shares >= least_share - _FLOAT_NOISE) & (
         table.server_shares <= 1 - least_share + _FLOAT_NOISE
@@ -111,7 +113,8 @@ def find_balanced_cut(
     seconds = np.where(window, table.seconds, np.inf)
     place = int(np.argmin(seconds))
     if np.isfinite(seconds[place]):
-        fitting.append(solver.price(place_prefix(solver.graph, place, solver.formulation.tiers)))
+        prefix = solver.price(place_prefix(solver.graph, place, solver.formulation.tiers))
+        fitting += [prefix] if solver.keeps_budgets(prefix) else []
     return min(fitting, key=lambda priced: priced.rank, default=None)
 
 

@@ -81,6 +81,8 @@ def find_candidates(
     search = _Search(solver=solver, most_solves=most_solves)
     found: dict[tuple[str, frozenset[tuple[str, str]]], PricedPlacement] = {}
     for priced in search.rank_placements():
+        if not solver.keeps_budgets(priced):
+            continue
         if priced.placement.is_proper or not splits_only:
             found.setdefault(identify(priced), priced)
         if len(found) >= count:

@@ -100,7 +100,7 @@ class Demands:
             maker = graph.producer(tensor)
             if tensor in self.elsewhere:
                 continue
-            if maker is not None and graph.tensors[tensor].travel_obstacle is not None:
+            if maker is not None and tensor in self.stuck:
                 reason = f"makes {self.describe(tensor)}"
                 yield Hold(operator=maker, reason=reason, stuck=tensor)
 

@@ -1,12 +1,12 @@
-"""What a placement must respect: pins, and tensors that may not travel."""
+"""What a caller may demand of a placement, and the pins among it."""
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError, suggest
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.placement import Crossing, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.tiers import DEVICE, SERVER, Topology
 
 _TYPE_PREFIX = "op:"
@@ -21,17 +21,46 @@ class Constraints:
     pin_device, pin_server : tuple of str
         Globs over operator names, or ``op:`` and a glob over operator types; a type outside the
         default domain goes by ``domain.Type`` as well.
-    banned_tensors : tuple of str
-        Values that may not cross, beside those that can't.
+    banned_tensors, banned_dtypes : tuple of str
+        Globs over names, and element types, of values that may not travel, beside those that
+        can't: neither as a crossing nor as a model output on its way back.
     pins : tuple of (str, str)
         Tier and pattern, for any tier of the chain; ``pin_device`` and ``pin_server`` speak of its
         first and last tier, whatever they are called.
+    device_operators : tuple of str or None
+        Globs over the operator types that the first tier's runtime has; None for all.
+    private_depth : int
+        What leaves the first tier has at least so many operators behind it, on the longest way
+        from a model input.
+    private_tensors : tuple of str
+        Globs over values that must not leave the first tier, nor anything they are made from.
+    keep_together : tuple of str
+        Globs over operators as for pins; those of one glob share a tier.
+    memory_bytes : mapping of str to int
+        Tier to what its weights and values may take; ``device`` and ``server`` stand for the first
+        and the last tier.
+    max_joules, max_seconds : float or None
+        Caps on the energy of one inference and on the predicted time.
+    least_share : float
+        Every tier has at least this share of the work, counted in the last tier's seconds.
+    optimizer_slots : int
+        In training: values that the optimizer keeps for each trained parameter.
     """
 
     pin_device: tuple[str, ...] = ()
     pin_server: tuple[str, ...] = ()
     banned_tensors: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
+    banned_dtypes: tuple[str, ...] = ()
+    device_operators: tuple[str, ...] | None = None
+    private_depth: int = 0
+    private_tensors: tuple[str, ...] = ()
+    keep_together: tuple[str, ...] = ()
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    max_joules: float | None = None
+    max_seconds: float | None = None
+    least_share: float = 0.0
+    optimizer_slots: int = 2
 
 
 def resolve_pins(
@@ -53,13 +82,10 @@ def resolve_pins(
     Raises
     ------
     UsageError
-        A pattern matches nothing, or a tier or a banned tensor does not exist.
+        A pattern matches nothing, or a tier does not exist.
     InfeasiblePlacementError
         An operator is pinned to two tiers, or needs one that is pinned to a later tier.
     """
-    for tensor in constraints.banned_tensors:
-        if tensor not in graph.tensors:
-            raise UsageError(f"There is no tensor {tensor!r}. {suggest(tensor, graph.tensors)}")
     pinned: dict[str, tuple[str, str]] = {}
     for tier, found in _list_matches(graph, constraints, tiers):
         for name, pattern in found.items():
@@ -78,21 +104,15 @@ def _list_matches(
     graph: OperatorGraph, constraints: Constraints, tiers: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield what each kind of pin matches, with its tier."""
-    yield tiers[0], _match_all(graph, constraints.pin_device, "--pin-device")
-    yield tiers[-1], _match_all(graph, constraints.pin_server, "--pin-server")
+    yield tiers[0], match_operators(graph, constraints.pin_device, "--pin-device")
+    yield tiers[-1], match_operators(graph, constraints.pin_server, "--pin-server")
     for tier, pattern in constraints.pins:
         if tier not in tiers:
             raise UsageError(
                 f"--pin {tier}={pattern}: there is no tier {tier!r}; the tiers are"
                 f" {', '.join(tiers)}."
             )
-        yield tier, _match_all(graph, (pattern,), f"--pin {tier}=")
-
-
-def find_banned(graph: OperatorGraph, constraints: Constraints) -> frozenset[str]:
-    """Return the values that may not cross, and those that can't."""
-    stuck = {name for name, spec in graph.tensors.items() if spec.travel_obstacle is not None}
-    return frozenset(stuck | set(constraints.banned_tensors))
+        yield tier, match_operators(graph, (pattern,), f"--pin {tier}=")
 
 
 def check_operators(graph: OperatorGraph, topology: Topology, placement: Placement) -> None:
@@ -126,45 +146,14 @@ def check_operators(graph: OperatorGraph, topology: Topology, placement: Placeme
             )
 
 
-def check_placement(
-    placement: Placement,
-    crossings: Sequence[Crossing],
-    pins: Mapping[str, str],
-    constraints: Constraints,
-) -> None:
-    """Check that a placement meets the constraints.
-
-    Parameters
-    ----------
-    placement : Placement
-    crossings : sequence of Crossing
-        Its tensors that travel away from the device.
-    pins : mapping of str to str
-        Operator to tier, from `resolve_pins`.
-    constraints : Constraints
+def match_operators(graph: OperatorGraph, patterns: Sequence[str], flag: str) -> dict[str, str]:
+    """Map each operator that a pattern matches to the first such pattern, in graph order.
 
     Raises
     ------
-    InfeasiblePlacementError
-        It contradicts a pin, or a banned value crosses.
+    UsageError
+        A pattern matches nothing.
     """
-    for name, tier in pins.items():
-        found = placement.tier_of[name]
-        if found != tier:
-            raise InfeasiblePlacementError(
-                f"The placement puts {name!r} on the {found}, but it is pinned to the {tier}; drop"
-                " one of the two."
-            )
-    for crossing in crossings:
-        if crossing.tensor in constraints.banned_tensors:
-            raise InfeasiblePlacementError(
-                f"In this placement {crossing.tensor!r} crosses from {crossing.source} to"
-                f" {crossing.target}, which is banned; drop the ban or cut elsewhere."
-            )
-
-
-def _match_all(graph: OperatorGraph, patterns: Sequence[str], flag: str) -> dict[str, str]:
-    """Map each operator that a pattern matches to the first such pattern, in graph order."""
     matched: dict[str, str] = {}
     for pattern in patterns:
         names = _match(graph, pattern)

@@ -87,6 +87,18 @@ class Formulation:
         """What every placement costs, whatever it is; no part of the cut."""
         return float(self.charges.always @ read_parameters(self.topology))
 
+    @property
+    def deciding(self) -> int:
+        """How many vertices decide all others: source, sink, and those of the charges."""
+        return _FIRST + len(self.charges.vertices) * (len(self.tiers) - 1)
+
+    def locate(self, cell: int, layer: int) -> int:
+        """Return the vertex that is on the source side if a cell runs on that tier or before."""
+        layers = len(self.tiers) - 1
+        if layer < 0:
+            return SINK
+        return SOURCE if layer == layers else _FIRST + cell * layers + layer
+
     def move_to(self, topology: Topology) -> Self:
         """Return the same problem over other links between the same tiers; O(arcs)."""
         capacities = self.problem.coefficients @ read_parameters(topology)
@@ -136,6 +148,7 @@ def formulate(
     *,
     pins: Mapping[str, str],
     banned: frozenset[str],
+    off_first: frozenset[str] = frozenset(),
 ) -> Formulation:
     """Build the cut problem of some charges.
 
@@ -148,6 +161,8 @@ def formulate(
         Operator to tier.
     banned : frozenset of str
         Values that may not cross; their charges are infinite already.
+    off_first : frozenset of str
+        Operators that must not run on the first tier.
 
     Returns
     -------
@@ -158,6 +173,7 @@ def formulate(
     O((n + m) k) for k tiers.
     """
     allowed = _allow_tiers(charges, coarse, topology, pins)
+    allowed[[coarse.cell_of[name] for name in off_first], 0] = False
     network = _Network(
         charges=charges,
         builder=ProblemBuilder(parameters=charges.columns, tie_break_levels=_TIE_LEVELS),

@@ -48,7 +48,7 @@ def charge_inference(
     """
     links = len(question.topology.links)
     vertices = _charge_cells(question, coarse, prices)
-    _add_downloads(question, coarse, prices, vertices)
+    _add_downloads(question, coarse, banned, prices, vertices)
     beyond, before, always = _charge_trips(question, prices)
     first = np.zeros(count_columns(links))
     first[CONSTANT] = prices.computing(0) * _find_run_seconds(question, 0)
@@ -97,7 +97,11 @@ def _charge_cells(question: Question, coarse: CoarseGraph, prices: SecondPrices)
 
 
 def _add_downloads(
-    question: Question, coarse: CoarseGraph, prices: SecondPrices, vertices: Floats
+    question: Question,
+    coarse: CoarseGraph,
+    banned: frozenset[str],
+    prices: SecondPrices,
+    vertices: Floats,
 ) -> None:
     """Charge the model outputs that are wanted on the first tier for their way back."""
     graph, places = question.graph, question.places
@@ -108,7 +112,7 @@ def _add_downloads(
             continue
         cell, size = coarse.cell_of[maker], graph.tensors[tensor].size_bytes
         for tier in range(1, vertices.shape[1]):
-            if size is None:  # An output that can't travel keeps its operator on the device.
+            if size is None or tensor in banned:  # it keeps its operator on the device
                 vertices[cell, tier, CONSTANT] = np.inf
                 continue
             for link in range(tier):

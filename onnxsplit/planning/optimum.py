@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_s
 from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.reduction import Certified, Reduction, write_certificate
+
+if TYPE_CHECKING:
+    from onnxsplit.planning.limits import Limits  # which reads what cells weigh
 
 _FLOAT_NOISE = 1e-9
 
@@ -62,6 +66,8 @@ class Solver:
         The contracted graph, where blocks are to be used.
     certify : str
         ``solved`` certifies on the graph that was solved, ``original`` on the whole one as well.
+    limits : Limits, optional
+        Budgets, which no cut holds: what is solved here may break them.
     """
 
     graph: OperatorGraph
@@ -70,6 +76,7 @@ class Solver:
     elsewhere: frozenset[str] = frozenset()
     reduction: Reduction | None = None
     certify: Certified = "solved"
+    limits: "Limits | None" = None
     solves: int = 0
     seconds: float = 0.0
     _size: tuple[int, int] = field(default=(0, 0))
@@ -165,6 +172,12 @@ class Solver:
         return bool(np.isfinite(formulation.capacities[arcs]).all()) and not self._crosses_banned(
             placement
         )
+
+    def keeps_budgets(self, priced: PricedPlacement) -> bool:
+        """Tell whether a placement keeps all budgets."""
+        if self.limits is None:
+            return True
+        return self.limits.find_breach(priced, self.formulation.coarse) is None
 
     def _crosses_banned(self, placement: Placement) -> bool:
         """Tell whether a value that may not travel is read on another tier than it is made on."""
@@ -342,4 +355,5 @@ def price_wholes(solver: Solver) -> dict[str, PricedPlacement]:
         tier: Placement(tiers=tiers, tier_of={operator.name: tier for operator in solver.graph})
         for tier in tiers
     }
-    return {tier: solver.price(whole) for tier, whole in wholes.items() if solver.admits(whole)}
+    priced = {tier: solver.price(whole) for tier, whole in wholes.items() if solver.admits(whole)}
+    return {tier: whole for tier, whole in priced.items() if solver.keeps_budgets(whole)}

@@ -4,22 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from onnxsplit.errors import InfeasiblePlacementError
+from onnxsplit.errors import InfeasiblePlacementError, PlanError
+from onnxsplit.objectives import Energy
 from onnxsplit.placement import Alternative, Placement, Plan
+from onnxsplit.planning import energy_wording
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
+from onnxsplit.planning.breaches import check_placement
+from onnxsplit.planning.budgets import find_within_budgets
 from onnxsplit.planning.charging import charge
+from onnxsplit.planning.clashes import explain_clash
 from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.constraints import (
-    Constraints,
-    check_operators,
-    check_placement,
-    find_banned,
-    resolve_pins,
-)
+from onnxsplit.planning.constraints import Constraints, check_operators
 from onnxsplit.planning.data_homes import locate_data
 from onnxsplit.planning.formulation import formulate
+from onnxsplit.planning.limit_notes import list_limit_assumptions, note_unsupported
+from onnxsplit.planning.limits import set_limits
 from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.mixture import tell_mix
 from onnxsplit.planning.optimum import (
@@ -29,9 +30,11 @@ from onnxsplit.planning.optimum import (
     find_optimum,
     price_wholes,
 )
+from onnxsplit.planning.pieces import combine, take_apart, take_memory
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, Solving
+from onnxsplit.planning.rules import find_stuck, resolve_rules
 from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
@@ -79,14 +82,15 @@ def make_plan(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
-    graph = question.graph
-    solver = open_solver(question, constraints or Constraints())
-    _choose_method(solver, question, solving or Solving())
-    optimum = find_optimum(solver)
+    graph, constraints = question.graph, constraints or Constraints()
+    solver, optimum = _open_and_solve(question, constraints, solving or Solving())
     is_split = optimum.priced.placement.verdict == "split"
-    split = _find_split(solver, optimum, required=require_split)
+    split = _find_split(solver, optimum)
+    if split is None and require_split:
+        split = _require_split(question, constraints, solver)
     chosen = split if require_split and split is not None else optimum
-    notes: list[str] = []
+    notes = list(note_unsupported(question, constraints))
+    is_energy = isinstance(question.objective, Energy)
     table = _tabulate_if_two(solver)
     balanced = None
     if chosen.priced.placement.is_proper and table is not None:
@@ -99,7 +103,9 @@ def make_plan(
     if table is None:
         notes.extend(note_small_share(solver, chosen.priced.placement, min_share))
     if chosen.priced.placement.is_proper and not optimum.priced.placement.is_proper:
-        notes.append(explain_fewer_tiers(chosen.priced, optimum.priced))
+        explain = energy_wording.explain_fewer_tiers if is_energy else explain_fewer_tiers
+        notes.append(explain(chosen.priced, optimum.priced))
+    explain_cut = energy_wording.explain_split if is_energy else explain_split
     return _assemble(
         question,
         solver,
@@ -114,7 +120,7 @@ def make_plan(
             balanced=balanced,
         ),
         notes=notes,
-        reason=explain_split(optimum.priced, price_wholes(solver)) if is_split else "",
+        reason=explain_cut(optimum.priced, price_wholes(solver)) if is_split else "",
     )
 
 
@@ -146,12 +152,14 @@ def make_plan_for(
         `make_plan`.
     """
     constraints = constraints or Constraints()
-    solver = open_solver(question, constraints)
     check_operators(question.graph, question.topology, placement)
-    optimum = find_optimum(solver)
+    solver, optimum = _open_and_solve(question, constraints, Solving())
     priced = price_placement(question, placement)
-    check_placement(placement, priced.crossings, solver.formulation.pins, constraints)
-    fixed = open_solver(_divide_all(question), Constraints(), pins=placement.tier_of)
+    pieces = (*take_apart(constraints), *take_memory(question))
+    check_placement(question, priced, solver.formulation.coarse, pieces)
+    is_energy = isinstance(question.objective, Energy)
+    explain = energy_wording.explain_override if is_energy else explain_override
+    fixed = open_solver(_divide_all(question, placement), Constraints(), pins=placement.tier_of)
     proof = fixed.solve()
     chosen = Solution(
         priced=priced, certificate=replace(proof.certificate, restriction="the given placement")
@@ -166,7 +174,7 @@ def make_plan_for(
         alternatives=find_alternatives(
             solver, _tabulate_if_two(solver), priced, optimum=optimum.priced
         ),
-        notes=[explain_override(priced, optimum.priced)],
+        notes=[explain(priced, optimum.priced)],
     )
 
 
@@ -189,21 +197,34 @@ def open_solver(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
+    for piece in take_memory(question):
+        constraints = combine(constraints, piece.constraints)
+    return _open_as_given(question, constraints, pins=pins)
+
+
+def _open_as_given(
+    question: Question, constraints: Constraints, *, pins: Mapping[str, str] | None = None
+) -> Solver:
+    """Formulate the problem without what the profiles say of memory."""
     graph = question.graph
-    coarse = coarsen(graph, question.profiles, question.together)
-    banned = frozenset().union(*(find_banned(g, constraints) for g in list_graphs(question)))
+    rules = resolve_rules(question, constraints)
+    limits = set_limits(question, constraints)
+    coarse = coarsen(graph, question.profiles, (*question.together, *rules.together))
+    banned = frozenset().union(rules.stuck, *(find_stuck(each) for each in list_graphs(question)))
     formulation = formulate(
         charge(question, coarse, banned=banned),
         coarse,
         question.topology,
-        pins=(resolve_pins(graph, constraints, question.topology.tiers) if pins is None else pins),
+        pins=rules.pins if pins is None else pins,
         banned=banned,
+        off_first=rules.off_first if pins is None else frozenset(),
     )
     return Solver(
         graph=graph,
         formulation=formulation,
         price=partial(price_placement, question),
         elsewhere=question.places.elsewhere,
+        limits=limits if limits.are_any else None,
     )
 
 
@@ -239,10 +260,30 @@ def prepare(
 
 
 def _choose_method(solver: Solver, question: Question, solving: Solving) -> None:
-    """Contract the graph where blocks were asked for."""
+    """Contract the graph where blocks were asked for; budgets need the whole one."""
     solver.certify = solving.certify
-    if solving.method == "blockwise":
+    if solving.method == "blockwise" and solver.limits is None:
         solver.reduction = Reduction.of(question, solver.formulation, method=solving.method)
+
+
+def _open_and_solve(
+    question: Question, constraints: Constraints, solving: Solving
+) -> tuple[Solver, Solution]:
+    """Find the best placement, or say what clashes."""
+    try:
+        solver = open_solver(question, constraints)
+        _choose_method(solver, question, solving)
+        return solver, find_within_budgets(solver, find_optimum)
+    except InfeasiblePlacementError as error:
+        raise explain_clash(question, constraints, _open_as_given, error) from error
+
+
+def _require_split(question: Question, constraints: Constraints, solver: Solver) -> Solution:
+    """Find the best proper split, or say what clashes with it."""
+    try:
+        return find_within_budgets(solver, find_best_split, is_proper=True)
+    except InfeasiblePlacementError as error:
+        raise explain_clash(question, constraints, _open_as_given, error, is_proper=True) from error
 
 
 def _tabulate_if_two(solver: Solver) -> CutTable | None:
@@ -250,53 +291,52 @@ def _tabulate_if_two(solver: Solver) -> CutTable | None:
     return tabulate_cuts(solver) if len(solver.formulation.tiers) == 2 else None  # noqa: PLR2004 - two sides
 
 
-def _find_split(solver: Solver, optimum: Solution, *, required: bool) -> Solution | None:
-    """Find the best proper split; None if there is none and none is required."""
+def _find_split(solver: Solver, optimum: Solution) -> Solution | None:
+    """Find the best proper split; None if there is none."""
     if optimum.priced.placement.is_proper:
         # The best of all placements is the best proper split as well.
         certificate = replace(optimum.certificate, restriction="proper splits")
         return replace(optimum, certificate=certificate)
     try:
-        return find_best_split(solver)
-    except InfeasiblePlacementError:
-        if required:
-            raise
+        return find_within_budgets(solver, find_best_split, is_proper=True)
+    except PlanError:
         return None
 
 
-def _divide_all(question: Question) -> Question:
-    """Return the question with every kernel divided, at every shape."""
+def _divide_all(question: Question, placement: Placement) -> Question:
+    """Return the question with every kernel divided that a placement divides, at every shape."""
     return replace(
         question,
-        profiles={tier: _divide_groups(p) for tier, p in question.profiles.items()},
+        profiles={tier: _divide_groups(p, placement) for tier, p in question.profiles.items()},
         variants=tuple(
             replace(
                 variant,
-                profiles={tier: _divide_groups(p) for tier, p in variant.profiles.items()},
+                profiles={
+                    tier: _divide_groups(p, placement) for tier, p in variant.profiles.items()
+                },
             )
             for variant in question.variants
         ),
     )
 
 
-def _divide_groups(profile: Profile) -> Profile:
-    """Share every group's seconds equally among its operators."""
-    return replace(
-        profile,
-        groups=tuple(
+def _divide_groups(profile: Profile, placement: Placement) -> Profile:
+    """Share a group's seconds equally among its operators if they lie on several tiers."""
+    groups: list[OperatorGroup] = []
+    for group in profile.groups:
+        if len({placement.tier_of[name] for name in group.operators}) == 1:
+            groups.append(group)
+            continue
+        count, backward = len(group.operators), group.backward_seconds
+        groups += [
             OperatorGroup(
                 operators=(name,),
-                seconds=group.seconds / len(group.operators),
-                backward_seconds=(
-                    None
-                    if group.backward_seconds is None
-                    else group.backward_seconds / len(group.operators)
-                ),
+                seconds=group.seconds / count,
+                backward_seconds=None if backward is None else backward / count,
             )
-            for group in profile.groups
             for name in group.operators
-        ),
-    )
+        ]
+    return replace(profile, groups=tuple(groups))
 
 
 def _assemble(
@@ -316,8 +356,9 @@ def _assemble(
         *name_link_assumptions(question.topology),
         *question.places.assumptions,
         *question.assumptions,
+        *list_limit_assumptions(question, solver.limits),
     )
-    baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
+    wholes = {f"all-{tier}": whole for tier, whole in price_wholes(solver).items()}
     plan = Plan(
         model=solver.graph.identity,
         objective=question.objective.name,
@@ -330,7 +371,12 @@ def _assemble(
         certificate=chosen.certificate,
         statistics=solver.statistics,
         alternatives=alternatives,
-        baselines=baselines,
+        baselines={name: whole.total_seconds for name, whole in wholes.items()},
+        baseline_joules={
+            name: whole.prediction.total_joules
+            for name, whole in wholes.items()
+            if whole.prediction.total_joules is not None
+        },
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,

@@ -104,10 +104,10 @@ def price_placement(
         case InferenceLatency():
             parts, notes = _price_inference(question, placement, travel, copies)
             value = math.fsum(part.seconds for part in parts)
-            joules = None
+            joules = _add_energy(question, parts) if question.powers else None
         case Energy():
             parts, notes = _price_inference(question, placement, travel, copies)
-            joules = _add_energy(question, question.objective, parts)
+            joules = _add_energy(question, parts)
             value = joules + question.objective.joules_per_second * math.fsum(
                 part.seconds for part in parts
             )
@@ -268,10 +268,10 @@ def _uses_link(question: Question, placement: Placement, place: int) -> bool:
     return True
 
 
-def _add_energy(question: Question, objective: Energy, parts: list[CostPart]) -> float:
+def _add_energy(question: Question, parts: list[CostPart]) -> float:
     """Add up the joules that the parts draw."""
     topology = question.topology
-    prices = price_energy(Energy(powers=objective.powers), topology)
+    prices = price_energy(Energy(powers=question.known_powers), topology)
     per_link: Mapping[str, Callable[[int], float]] = {
         "upload": prices.sending,
         "download": prices.receiving,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.objectives import InferenceLatency, Objective, TrainingDelay
+from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, TrainingDelay
 from onnxsplit.planning.backward import fill_backward
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
@@ -142,6 +142,8 @@ class Question:
         The shapes of a mix; ``graph`` is then the first one's, and ``profiles`` hold weighted sums.
     assumptions : tuple of str
         Sentences: what of this nobody measured, beyond profiles and links.
+    powers : mapping of str to Power
+        Tier to what it draws, where joules are told beside another objective.
 
     Raises
     ------
@@ -158,6 +160,7 @@ class Question:
     wires: Mapping[str, WireFormat] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     assumptions: tuple[str, ...] = ()
+    powers: Mapping[str, Power] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""
@@ -176,6 +179,11 @@ class Question:
         ):
             for name in sorted(names - set(known)):
                 raise UsageError(f"The model has no {kind} {name!r}. {suggest(name, known)}")
+
+    @property
+    def known_powers(self) -> Mapping[str, Power]:
+        """What the tiers draw, be it minimised or only told; empty if nobody said."""
+        return self.objective.powers if isinstance(self.objective, Energy) else self.powers
 
     @property
     def together(self) -> tuple[tuple[str, ...], ...]:
@@ -218,6 +226,7 @@ def pose_question(
     objective: Objective | None = None,
     places: DataPlaces | None = None,
     wires: Mapping[str, WireFormat] | None = None,
+    powers: Mapping[str, Power] | None = None,
 ) -> Question:
     """Fit the profiles to the model, and put everything together.
 
@@ -232,6 +241,8 @@ def pose_question(
     places : DataPlaces, optional
         Everything on the first tier if not given.
     wires : mapping of str to WireFormat, optional
+    powers : mapping of str to Power, optional
+        Tier to what it draws, where joules are told beside another objective.
 
     Returns
     -------
@@ -258,4 +269,5 @@ def pose_question(
         objective=objective or InferenceLatency(),
         places=places or DataPlaces(),
         wires=wires or {},
+        powers=powers or {},
     )

@@ -30,9 +30,12 @@ from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.charges import CONSTANT, Charges, Floats, TensorCharge, read_parameters
 from onnxsplit.planning.charging import charge
 from onnxsplit.planning.coarsening import CoarseGraph, coarsen
-from onnxsplit.planning.constraints import Constraints, find_banned, resolve_pins
+from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.limits import set_limits
+from onnxsplit.planning.pieces import take_memory
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.rules import find_stuck, resolve_rules
 
 CHEAP_TYPES = frozenset(
     (
@@ -161,8 +164,9 @@ def recompute_plan(
     """
     graph = question.graph
     doubles = frozenset(operator.name for operator in graph if may_double(operator, graph))
-    doubles -= resolve_pins(graph, constraints).keys()
-    doubles -= {name for group in question.together for name in group}
+    rules = resolve_rules(question, constraints)
+    doubles -= rules.pins.keys()
+    doubles -= {name for group in (*question.together, *rules.together) for name in group}
     found = find_recomputation(
         question, doubles, constraints=constraints, require_split=require_split
     )
@@ -223,7 +227,7 @@ def find_recomputation(
     Raises
     ------
     UsageError
-        The chain has more than two tiers, or the objective is training.
+        The chain has more than two tiers, the objective is training, or there are budgets.
     InfeasiblePlacementError
         The constraints leave no placement.
 
@@ -237,6 +241,11 @@ def find_recomputation(
         raise UsageError(
             "--recompute works for one inference on two tiers; leave it out for a longer chain and"
             " for training."
+        )
+    if set_limits(question, constraints).are_any or take_memory(question):
+        raise UsageError(
+            "--recompute does not know budgets of memory, energy, time or work; leave one of the"
+            " two out."
         )
     doubled = _DoubledProblem.open(question, doubles, constraints)
     if not require_split:
@@ -277,10 +286,10 @@ class _DoubledProblem:
     ) -> "_DoubledProblem":
         """Charge the question."""
         graph = question.graph
-        coarse = coarsen(graph, question.profiles, question.together)
-        pins = resolve_pins(graph, constraints)
+        rules = resolve_rules(question, constraints)
+        coarse = coarsen(graph, question.profiles, (*question.together, *rules.together))
         sides = [
-            frozenset(coarse.cell_of[name] for name, at in pins.items() if at == tier)
+            frozenset(coarse.cell_of[name] for name, at in rules.pins.items() if at == tier)
             for tier in question.topology.tiers
         ]
         free = frozenset(
@@ -291,7 +300,7 @@ class _DoubledProblem:
         return cls(
             question=question,
             coarse=coarse,
-            charges=charge(question, coarse, banned=find_banned(graph, constraints)),
+            charges=charge(question, coarse, banned=rules.stuck | find_stuck(graph)),
             parameters=read_parameters(question.topology),
             twice=free - sides[0] - sides[1],
             pinned=(sides[0], sides[1]),

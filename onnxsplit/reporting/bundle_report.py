@@ -50,7 +50,7 @@ class BundleReport:
             *cost_blocks(self.plan),
             *mix_blocks(self.plan.mix, self.plan.predicted.total_seconds),
             *data_blocks(self.plan.data),
-            Sentence(text=word_certificate(self.plan.certificate), tone="quiet"),
+            Sentence(text=word_certificate(self.plan), tone="quiet"),
             Sentence(text=word_statistics(self.plan), tone="quiet"),
             *self._parity_blocks(),
             self._files_table(),

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxsplit.placement import (
-    Certificate,
     CostPart,
     Crossing,
     MeasuredCandidate,
@@ -18,6 +17,7 @@ from onnxsplit.reporting.wording import (
     word_bytes,
     word_count,
     word_duration,
+    word_energy,
     word_name,
     word_names,
     word_ratio,
@@ -35,7 +35,10 @@ def describe_plan(plan: Plan) -> Page:
         *cost_blocks(plan),
         *mix_blocks(plan.mix, plan.predicted.total_seconds),
         *data_blocks(plan.data),
-        Sentence(text=word_certificate(plan.certificate), tone="quiet"),
+        Sentence(
+            text=word_certificate(plan),
+            tone="quiet",
+        ),
         Sentence(text=word_statistics(plan), tone="quiet"),
         *assumption_blocks(plan),
     )
@@ -88,13 +91,17 @@ def assumption_blocks(plan: Plan) -> tuple[Block, ...]:
     return (Bullets(title="Assumptions", items=plan.assumptions),)
 
 
-def word_certificate(certificate: Certificate) -> str:
-    """Say what was proved."""
+def word_certificate(plan: Plan) -> str:
+    """Say what was proved, in seconds or in joules."""
+    certificate = plan.certificate
     over = certificate.restriction or "all placements"
-    if certificate.cut_ticks != certificate.flow_ticks:
-        excess = (certificate.cut_ticks - certificate.flow_ticks) * certificate.tick_seconds
-        return f"At most {word_duration(excess)} above the best of {over}."
-    bound = word_duration(certificate.rounding_bound_seconds)
+    word = word_energy if plan.objective == "energy" else word_duration
+    bound = word(certificate.rounding_bound_seconds)
+    if certificate.method != "minimum cut":
+        if certificate.gap_seconds:
+            gap = word(certificate.gap_seconds)
+            return f"At most {gap} above the best of {over}, by {certificate.method}."
+        return f"Best of {over}, by {certificate.method} (tolerance: {bound} at most)."
     return (
         f"Proven best of {over}: minimum cut = maximum flow = {certificate.cut_ticks} ticks"
         f" (rounding: {bound} at most)."
@@ -141,7 +148,7 @@ def _word_comparison(plan: Plan) -> str:
     """Compare the plan with the baselines, in a sentence."""
     total = plan.predicted.total_seconds
     if not total:
-        return "Predicted latency 0 s."
+        return f"Predicted latency 0 s.{_word_joules(plan)}"
     others = [
         f"{word_ratio(total, seconds)} than {name}"
         if word_ratio(total, seconds) != "as fast"
@@ -150,7 +157,21 @@ def _word_comparison(plan: Plan) -> str:
         if name != plan.placement.verdict
     ]
     compared = f": {', '.join(others)}" if others else ""
-    return f"Predicted latency {word_duration(total)}{compared}."
+    return f"Predicted latency {word_duration(total)}{compared}.{_word_joules(plan)}"
+
+
+def _word_joules(plan: Plan) -> str:
+    """Say what the plan draws beside the baselines; nothing where no power is known."""
+    joules = plan.predicted.total_joules
+    if joules is None:
+        return ""
+    others = [
+        f"{word_energy(drawn)} for {name}"
+        for name, drawn in plan.baseline_joules.items()
+        if name != plan.placement.verdict
+    ]
+    compared = f" ({', '.join(others)})" if others else ""
+    return f" Predicted energy {word_energy(joules)}{compared}."
 
 
 def _crossings_table(crossings: tuple[Crossing, ...]) -> Table:
@@ -252,21 +273,19 @@ def _word_part(part: CostPart) -> str:
 def _comparison_table(plan: Plan) -> Table:
     """Put the plan beside the baselines and the alternatives."""
     total = plan.predicted.total_seconds
+    told = [plan.predicted.total_joules]
     rows = [(f"this ({plan.placement.verdict})", *_sends(plan.crossings), word_duration(total), "")]
-    rows.extend(
-        (name, "", "", word_duration(seconds), word_ratio(seconds, total))
-        for name, seconds in plan.baselines.items()
-        if name != plan.placement.verdict
-    )
-    rows.extend(
-        (
-            alternative.reason,
-            *_sends(alternative.crossings),
-            word_duration(alternative.prediction.total_seconds),
-            word_ratio(alternative.prediction.total_seconds, total),
-        )
-        for alternative in plan.alternatives
-    )
+    for name, seconds in plan.baselines.items():
+        if name != plan.placement.verdict:
+            rows.append((name, "", "", word_duration(seconds), word_ratio(seconds, total)))
+            told.append(plan.baseline_joules.get(name))
+    for alternative in plan.alternatives:
+        seconds = alternative.prediction.total_seconds
+        sends = _sends(alternative.crossings)
+        ratio = word_ratio(seconds, total)
+        rows.append((alternative.reason, *sends, word_duration(seconds), ratio))
+        told.append(alternative.prediction.total_joules)
+    energy = () if told[0] is None else (Column(title="energy", alignment="right"),)
     return Table(
         title="Compared with",
         columns=(
@@ -275,8 +294,12 @@ def _comparison_table(plan: Plan) -> Table:
             Column(title="sends", alignment="right"),
             Column(title="latency", alignment="right"),
             Column(title="compared"),
+            *energy,
         ),
-        rows=tuple(rows),
+        rows=tuple(
+            (*row, *(["" if joules is None else word_energy(joules)] if energy else []))
+            for row, joules in zip(rows, told, strict=True)
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from onnxsplit.units import format_duration, format_size
+from onnxsplit.units import format_duration, format_energy, format_size
 
 MOST_NAME_CHARACTERS = 36
 """A longer name is shortened where it need not be copied."""
@@ -21,6 +21,17 @@ def word_duration(seconds: float) -> str:
     '12.3 ms'
     """
     return format_duration(seconds) if math.isfinite(seconds) else "-"
+
+
+def word_energy(joules: float) -> str:
+    """Write an energy; ``-`` if it is not finite.
+
+    Examples
+    --------
+    >>> word_energy(0.5)
+    '500 mJ'
+    """
+    return format_energy(joules) if math.isfinite(joules) else "-"
 
 
 def word_bytes(size_bytes: float | None) -> str:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import UsageError
@@ -23,6 +22,12 @@ from onnxsplit.workflows.chains import Links, Tiers, list_links
 from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.data_places import AUTO, DataOptions, read_places
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
+from onnxsplit.workflows.limit_requests import (
+    LimitRequest,
+    LimitWishes,
+    name_objective,
+    name_powers,
+)
 from onnxsplit.workflows.mixing import Mix, check_mix, choose_sources, join_grounds
 from onnxsplit.workflows.preparation import InputOptions, InputSource
 from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSource
@@ -30,7 +35,7 @@ from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSour
 TablePath = str | os.PathLike[str]
 
 
-class PlanWishes(TypedDict, total=False):
+class PlanWishes(LimitWishes, total=False):
     """Keyword arguments of every call that plans; `PlanRequest` says what they mean."""
 
     device: TierSource
@@ -66,7 +71,7 @@ class PlanWishes(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRequest:
+class PlanRequest(LimitRequest):
     """What a caller says of a plan.
 
     Parameters
@@ -194,10 +199,12 @@ class PlanRequest:
     @property
     def constraints(self) -> Constraints:
         """What a placement must respect."""
-        return Constraints(
-            pin_device=tuple(self.pin_device),
-            pin_server=tuple(self.pin_server),
-            pins=tuple(self.pins),
+        return self.limit(
+            Constraints(
+                pin_device=tuple(self.pin_device),
+                pin_server=tuple(self.pin_server),
+                pins=tuple(self.pins),
+            )
         )
 
     @property
@@ -305,7 +312,8 @@ def _pose(request: PlanRequest, grounds: Grounds) -> Question:
         grounds.prepared.graph,
         grounds.profiles,
         grounds.topology,
-        objective=request.objective,
+        objective=name_objective(request.objective, grounds.topology.tiers),
+        powers=name_powers(request.powers, grounds.topology.tiers),
         places=read_places(request.data, grounds.prepared.graph, grounds.topology.tiers),
     )
     return take_sent_sizes(question, request.input_bytes or {})

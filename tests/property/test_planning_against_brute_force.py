@@ -115,6 +115,10 @@ def test_banned_tensors_never_cross() -> None:
                 for operator in case.graph
                 for tensor in operator.inputs
             )
+            crosses |= any(
+                maker[tensor] not in ideal
+                for tensor in banned & set(case.graph.outputs) & maker.keys()
+            )
             price = price_by_hand(case, ideal)
             if not crosses and price is not None:
                 best = price if best is None else min(best, price)

@@ -74,7 +74,7 @@ def _refusal(
 
 def test_a_server_pin_on_a_reader_of_a_stuck_input_names_both() -> None:
     message = _refusal(server="a", stuck="x")
-    assert message.startswith("'a' is pinned to the server but has to run on the device")
+    assert message.startswith("No placement meets --pin-server a: 'a' is pinned to the server but")
     assert "'a' reads 'x', which can't travel" in message
 
 
@@ -106,7 +106,10 @@ def test_a_banned_value_is_told_from_one_that_cannot_travel() -> None:
 
 def test_pins_are_not_blamed_on_a_stuck_value_that_plays_no_part() -> None:
     message = _refusal(device="c", stuck="u", require_split=True)
-    assert message == "There is no proper split under these pins: they leave one tier empty."
+    assert message == (
+        "No proper split meets --pin-device c: There is no proper split under these pins: they"
+        " leave one tier empty."
+    )
 
 
 def test_pins_and_stuck_values_that_only_together_leave_no_split_are_both_named() -> None:

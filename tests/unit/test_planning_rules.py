@@ -23,6 +23,7 @@ from onnxsplit.planning.matching import match_profile
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import pose_question
+from onnxsplit.planning.rules import find_banned
 from onnxsplit.planning.separators import find_single_tensor_cuts, place_cut
 from onnxsplit.planning.wording import explain_small_share
 from onnxsplit.profiles import OperatorGroup, Profile
@@ -338,7 +339,7 @@ class TestPins:
 
     def test_an_unknown_banned_tensor_is_refused(self) -> None:
         with pytest.raises(UsageError, match="'q'"):
-            resolve_pins(CHAIN, Constraints(banned_tensors=("q",)))
+            find_banned(CHAIN, Constraints(banned_tensors=("q",)))
 
     def test_pins_that_leave_no_split_say_so(self) -> None:
         with pytest.raises(InfeasiblePlacementError, match="proper split"):

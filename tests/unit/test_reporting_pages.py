@@ -105,11 +105,42 @@ def test_a_plan_that_does_not_split_says_so() -> None:
     assert not any(text.startswith("all-device |") for text in said)
 
 
-def test_a_price_that_is_not_the_best_is_not_called_proven() -> None:
+def word_proof(*, objective: str = "latency", gap_seconds: float) -> str:
     certificate = Certificate(
-        cut_ticks=1500, flow_ticks=1000, tick_seconds=1e-6, rounding_bound_seconds=0.0
+        cut_ticks=1500,
+        flow_ticks=1500 - round(gap_seconds / 1e-6),
+        tick_seconds=1e-6,
+        rounding_bound_seconds=1e-9,
+        restriction="placements within budgets",
+        method="branch and bound",
+        gap_seconds=gap_seconds,
     )
-    assert word_certificate(certificate) == "At most 500 us above the best of all placements."
+    plan = dataclasses.replace(make_plan(), objective=objective, certificate=certificate)
+    return word_certificate(plan)
+
+
+def test_a_price_that_is_not_the_best_is_not_called_proven() -> None:
+    assert word_proof(gap_seconds=0.0005) == (
+        "At most 500 us above the best of placements within budgets, by branch and bound."
+    )
+
+
+def test_branch_and_bound_is_not_called_a_minimum_cut() -> None:
+    assert word_proof(objective="energy", gap_seconds=0.0) == (
+        "Best of placements within budgets, by branch and bound (tolerance: 1 nJ at most)."
+    )
+
+
+def test_energy_is_told_beside_the_time_for_the_plan_and_what_it_is_compared_with() -> None:
+    plan = make_plan()
+    drawn = dataclasses.replace(
+        plan,
+        predicted=dataclasses.replace(plan.predicted, total_joules=0.25),
+        baseline_joules=dict.fromkeys(plan.baselines, 0.5),
+    )
+    said = list(texts(describe_plan(drawn)))
+    assert any("Predicted energy 250 mJ (500 mJ for" in text for text in said)
+    assert any(text.endswith("| 500 mJ") for text in said)
 
 
 def test_a_bundle_s_page_tells_the_proof_the_files_and_the_assumptions() -> None:
