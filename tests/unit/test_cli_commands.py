@@ -109,6 +109,20 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "max_drift": 0.01,
         "input_bytes": {},
         "recompute": False,
+        "method": "auto",
+        "certify": "solved",
+        "powers": {},
+        "device_ops": None,
+        "ban_tensor": (),
+        "ban_dtype": (),
+        "private_depth": 0,
+        "private": (),
+        "keep_together": (),
+        "device_memory": None,
+        "server_memory": None,
+        "max_energy": None,
+        "max_latency": None,
+        "least_share": 0.0,
     }
 
 
@@ -125,6 +139,9 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --measure 5 --stage-times a.json --stage-times b.json"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
         " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
+        " --method blockwise --certify original --device-ops ops.txt --ban-tensor h*"
+        " --ban-dtype int64 --private-depth 3 --private k --keep-together l* --device-memory 64MB"
+        " --server-memory 1GB --max-energy 2J --max-latency 9s --least-share 10%"
     )
     assert run_line(line) == 0
     assert seen == {
@@ -132,6 +149,20 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "max_drift": 0.02,
         "input_bytes": {"x": "120kB", "y": "1kB"},
         "recompute": True,
+        "method": "blockwise",
+        "certify": "original",
+        "powers": {},
+        "device_ops": Path("ops.txt"),
+        "ban_tensor": ["h*"],
+        "ban_dtype": ["int64"],
+        "private_depth": 3,
+        "private": ["k"],
+        "keep_together": ["l*"],
+        "device_memory": "64MB",
+        "server_memory": "1GB",
+        "max_energy": "2J",
+        "max_latency": "9s",
+        "least_share": 0.1,
         "arguments": (Path("m.onnx"), Path("out")),
         "device": "pi.json",
         "server": "a10.json",
