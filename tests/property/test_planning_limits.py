@@ -65,7 +65,8 @@ def test_the_plan_is_the_best_placement_that_meets_the_constraint(
     cases = seeds[1] - seeds[0]
     assert binding >= cases / 20, "too few cases in which the constraint binds"
     assert loose >= cases / 10, "too few cases in which it does not"
-    assert infeasible, "no case in which nothing meets it"
+    # Groups can be kept together on one tier always, and in nearly every proper split.
+    assert infeasible or kind == "keep together", "no case in which nothing meets it"
 
 
 @pytest.mark.parametrize("kind", KINDS)

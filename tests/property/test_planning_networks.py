@@ -14,7 +14,7 @@ from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import infer_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
 from onnxsplit.objectives import TrainingDelay
-from onnxsplit.planning.frontier import find_frontier
+from onnxsplit.planning.bandwidths import find_frontier
 from onnxsplit.planning.inspection import inspect_graph
 from onnxsplit.planning.plans import prepare
 from onnxsplit.planning.question import Question, pose_question
