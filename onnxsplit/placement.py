@@ -385,6 +385,8 @@ class Plan:
         Sentences that the reader should know before all else.
     reason : str
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
+    objective_options : mapping of str to object
+        What else the objective was told, such as an epoch's iterations; empty for latency.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
     statistics : SolverStatistics
@@ -405,6 +407,7 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
     measured: tuple[MeasuredCandidate, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -440,6 +443,8 @@ class Plan:
             "notes": list(self.notes),
             "reason": self.reason,
         }
+        if self.objective_options:
+            document["objective_options"] = dict(self.objective_options)
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         return document

@@ -1,4 +1,4 @@
-"""The forms in which a result can be printed."""
+"""The forms in which a result can be printed, and other options with a few named values."""
 
 from enum import StrEnum
 
@@ -15,3 +15,11 @@ class ObjectiveName(StrEnum):
     """What a plan minimises."""
 
     LATENCY = "latency"
+    TRAINING = "training"
+
+
+class LabelPlace(StrEnum):
+    """Where the labels of a training set live."""
+
+    DEVICE = "device"
+    SERVER = "server"

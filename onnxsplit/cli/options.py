@@ -11,7 +11,7 @@ import typer
 
 from onnxsplit.cli.arguments import whole_number
 from onnxsplit.cli.configuration import load_defaults
-from onnxsplit.cli.formats import ObjectiveName, OutputFormat
+from onnxsplit.cli.formats import LabelPlace, ObjectiveName, OutputFormat
 
 DEFAULT_DEVICE = "local:0.05"
 DEFAULT_SERVER = "local"
@@ -135,6 +135,35 @@ CutAt = Annotated[
     ),
 ]
 Objective = Annotated[ObjectiveName, typer.Option("--objective", help="What is minimised.")]
+Iterations = Annotated[
+    int | None,
+    typer.Option(
+        "--iterations",
+        parser=whole_number(1),
+        metavar="N",
+        help="Training: local iterations of an epoch; default: 1.",
+    ),
+]
+Labels = Annotated[
+    LabelPlace | None,
+    typer.Option("--labels", help="Training: where the labels live; default: server."),
+]
+LabelBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--label-bytes",
+        metavar="SIZE",
+        help="Training: the labels of one batch ('256 B'); default: 8 bytes a row.",
+    ),
+]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--freeze",
+        metavar="GLOB",
+        help="Training: operators or initializers that are not trained; repeatable.",
+    ),
+]
 AllowWhole = Annotated[
     bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onnxsplit.cli import options
 from onnxsplit.cli.arguments import parse_dims, parse_shapes
 from onnxsplit.cli.formats import ObjectiveName
+from onnxsplit.cli.objectives import read_objective
 
 if TYPE_CHECKING:
     from onnxsplit.workflows.requests import PlanWishes
@@ -33,6 +34,10 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     dim: options.Dims = None,
     inputs: options.Inputs = None,
     objective: options.Objective = ObjectiveName.LATENCY,
+    iterations: options.Iterations = None,
+    labels: options.Labels = None,
+    label_bytes: options.LabelBytes = None,
+    freeze: options.Freeze = None,
     pin_device: options.PinDevice = None,
     pin_server: options.PinServer = None,
     threads: options.Threads = None,
@@ -46,7 +51,6 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     UsageError
         An option can't be read.
     """
-    del objective  # latency is the one objective
     return {
         "device": device,
         "server": server,
@@ -60,6 +64,13 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "shapes": parse_shapes(shape),
         "dims": parse_dims(dim),
         "inputs": inputs,
+        "objective": read_objective(
+            objective,
+            iterations=iterations,
+            labels=labels,
+            label_bytes=label_bytes,
+            freeze=freeze,
+        ),
         "pin_device": pin_device or (),
         "pin_server": pin_server or (),
         "threads": threads,

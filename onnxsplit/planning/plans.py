@@ -19,6 +19,7 @@ from onnxsplit.planning.constraints import (
     resolve_pins,
 )
 from onnxsplit.planning.formulation import formulate
+from onnxsplit.planning.objective_notes import describe_objective, name_objective_assumptions
 from onnxsplit.planning.optimum import (
     Solution,
     Solver,
@@ -246,6 +247,7 @@ def _assemble(
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
+        *name_objective_assumptions(question),
     )
     baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
@@ -264,6 +266,7 @@ def _assemble(
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,
+        objective_options=describe_objective(question),
     )
     check_plan(plan, question)
     return plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import InferenceLatency, Objective, TrainingDelay
-from onnxsplit.planning.backward import fill_backward
+from onnxsplit.planning.backward import fill_backward, lacks_backward
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
 from onnxsplit.profiles import Profile
@@ -80,6 +80,8 @@ class Question:
     places : DataPlaces
     wires : mapping of str to WireFormat
         Tensors that travel otherwise than they stand in memory.
+    tabled_tiers : frozenset of str
+        Tiers where backward passes were not measured but come from a table of ratios.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Question:
     objective: Objective = field(default_factory=InferenceLatency)
     places: DataPlaces = field(default_factory=DataPlaces)
     wires: Mapping[str, WireFormat] = field(default_factory=dict)
+    tabled_tiers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""
@@ -179,7 +182,9 @@ def pose_question(
         if tier not in profiles:
             raise UsageError(f"The {tier} has no profile; give one for each tier.")
     fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    tabled: set[str] = set()
     if isinstance(objective, TrainingDelay):
+        tabled = {tier for tier, profile in fitted.items() if lacks_backward(profile)}
         fitted = {tier: fill_backward(profile, graph) for tier, profile in fitted.items()}
     return Question(
         graph=graph,
@@ -188,4 +193,5 @@ def pose_question(
         objective=objective or InferenceLatency(),
         places=places or DataPlaces(),
         wires=wires or {},
+        tabled_tiers=frozenset(tabled),
     )

@@ -62,7 +62,7 @@ def explain_whole(split: PricedPlacement, whole: PricedPlacement) -> str:
     if tier == device:
         reason = (
             f"the server saves {format_duration(max(0.0, whole_work - split_work))} of computing,"
-            f" and the link costs {format_duration(split_link)}"
+            f" and the link costs {format_duration(max(0.0, split_link - whole_link))}"
         )
     else:
         reason = (

@@ -60,7 +60,7 @@ def headline(plan: Plan) -> tuple[Block, ...]:
 
 
 def cost_blocks(plan: Plan) -> tuple[Block, ...]:
-    """Lay out what crosses, the parts of the latency, and the other ways to place the model."""
+    """Lay out what crosses, the parts of the time, and the other ways to place the model."""
     travelling = (*plan.crossings, *plan.downloads)
     crossings = (_crossings_table(travelling),) if travelling else ()
     measured = (_measured_table(plan.measured),) if plan.measured else ()
@@ -130,7 +130,15 @@ def _word_comparison(plan: Plan) -> str:
         if name != plan.placement.verdict
     ]
     compared = f": {', '.join(others)}" if others else ""
-    return f"Predicted latency {word_duration(total)}{compared}."
+    return f"Predicted {_word_measure(plan)} {word_duration(total)}{compared}."
+
+
+_MEASURES = {"training": "delay of an epoch"}
+
+
+def _word_measure(plan: Plan) -> str:
+    """Name what the predicted time is the time of."""
+    return _MEASURES.get(plan.objective, "latency")
 
 
 def _crossings_table(crossings: tuple[Crossing, ...]) -> Table:
@@ -161,7 +169,7 @@ def _parts_table(plan: Plan) -> Table:
     """List what the predicted time is made of."""
     total = plan.predicted.total_seconds
     return Table(
-        title="Predicted latency",
+        title=f"Predicted {_word_measure(plan)}",
         columns=(
             Column(title="part"),
             Column(title="time", alignment="right"),
@@ -228,7 +236,7 @@ def _comparison_table(plan: Plan) -> Table:
             Column(title="placement"),
             Column(title="cut at", is_name=True),
             Column(title="sends", alignment="right"),
-            Column(title="latency", alignment="right"),
+            Column(title="time" if plan.objective in _MEASURES else "latency", alignment="right"),
             Column(title="compared"),
         ),
         rows=tuple(rows),

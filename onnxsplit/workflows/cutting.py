@@ -24,6 +24,7 @@ from onnxsplit.parity.verification import (
 )
 from onnxsplit.placement import Plan
 from onnxsplit.planning.memory import measure_memory
+from onnxsplit.planning.objective_notes import note_stages
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
@@ -124,6 +125,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     progress.report("planning")
     plan = _make_plan(inquiry, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
     plan = close_loop(plan, inquiry, loop, progress)
+    plan = replace(plan, notes=(*note_stages(inquiry.question), *plan.notes))
     grounds, engine = inquiry.grounds, inquiry.request.engine
     progress.report("carving")
     description = _Description(

@@ -11,6 +11,7 @@ from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.shapes import find_symbolic_specs
+from onnxsplit.objectives import InferenceLatency
 from onnxsplit.placement import Plan
 from onnxsplit.planning.balance import note_small_share
 from onnxsplit.planning.candidates import find_candidates, identify
@@ -92,13 +93,16 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
     Raises
     ------
     UsageError
-        Measuring was asked for, and neither tier is this machine.
+        Measuring was asked for, and neither tier is this machine or the objective is not latency.
     ProfileMismatchError
         Stage times are of another model or of other input sizes.
     ModelError
         A stage can't be run.
     """
     grounds, question, constraints = inquiry.grounds, inquiry.question, inquiry.constraints
+    if not isinstance(question.objective, InferenceLatency):
+        _refuse_measuring(loop, question.objective.name)
+        return plan
     count = _settle_count(loop, grounds)
     if count == 0:
         return plan
@@ -137,6 +141,16 @@ def _find_candidates(
         f" {len(candidates)} of {count} found."
     )
     return candidates, [note]
+
+
+def _refuse_measuring(loop: LoopOptions, objective: str) -> None:
+    """Refuse what times the stages of an inference where another objective is minimised."""
+    if loop.count or loop.timings:
+        flag = f"--measure {loop.count}" if loop.count else "--stage-times"
+        raise UsageError(
+            f"{flag} compares latencies of an inference, but the objective is {objective}; drop"
+            " one of the two."
+        )
 
 
 def _settle_count(loop: LoopOptions, grounds: Grounds) -> int:

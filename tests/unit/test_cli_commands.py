@@ -20,6 +20,7 @@ from onnxsplit.errors import (
     OutputError,
     UnsupportedModelError,
 )
+from onnxsplit.objectives import InferenceLatency, TrainingDelay
 from onnxsplit.progress import Progress
 from tests.made_results import (
     FOLDER,
@@ -86,6 +87,7 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "shapes": {},
         "dims": {},
         "inputs": None,
+        "objective": InferenceLatency(),
         "pin_device": (),
         "pin_server": (),
         "cut_at": (),
@@ -128,6 +130,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "shapes": {"x": (1, 3), "y": (2,)},
         "dims": {"batch": 4},
         "inputs": Path("f.npz"),
+        "objective": InferenceLatency(),
         "pin_device": ["a*"],
         "pin_server": ["op:Gemm", "z"],
         "cut_at": ("t1", "t2", "t3"),
@@ -142,6 +145,20 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "provider": "CPUExecutionProvider",
         "cache": False,
     }
+
+
+def test_training_options_become_one_objective(install: Install) -> None:
+    seen = install("planning", "plan", make_plan())
+    line = (
+        "plan m.onnx --objective training --iterations 5 --labels device --label-bytes 256B"
+        " --freeze conv1* --freeze op:Gemm"
+    )
+    assert run_line(line) == 0
+    assert seen["objective"] == TrainingDelay(
+        iterations=5, labels_at="device", label_bytes=256, frozen=("conv1*", "op:Gemm")
+    )
+    assert run_line("plan m.onnx --objective training") == 0
+    assert seen["objective"] == TrainingDelay(iterations=1, labels_at="server", label_bytes=None)
 
 
 def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Path) -> None:
@@ -303,6 +320,10 @@ def test_a_bug_shows_its_traceback_only_when_asked(
         ("plan m.onnx --threads four", "'four'"),
         ("plan m.onnx --format xml", "'xml'"),
         ("plan m.onnx --objective joy", "'joy'"),
+        ("plan m.onnx --iterations 3", "--iterations goes with --objective training"),
+        ("plan m.onnx --freeze a", "--freeze goes with --objective training"),
+        ("plan m.onnx --objective training --iterations 0", "0 is too small"),
+        ("plan m.onnx --objective training --label-bytes 256", "no unit"),
         ("plan m.onnx extra", "extra"),
         ("plan m.onnx --shape x", "'x'"),
         ("merge d", "--output"),
