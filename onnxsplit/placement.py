@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from onnxsplit.errors import PlanError
 from onnxsplit.graph import ModelIdentity
+from onnxsplit.outlook import Explanation, Sensitivity
 from onnxsplit.tiers import Evidence, Topology
 
 PLAN_SCHEMA = "onnxsplit.plan/1"
@@ -387,6 +388,10 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     objective_options : mapping of str to object
         What else the objective was told, such as an epoch's iterations; empty for latency.
+    sensitivity : Sensitivity or None
+        How firm the answer is, where that was asked for.
+    explanations : tuple of Explanation
+        Why operators are where they are, of those that were asked for.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
     statistics : SolverStatistics
@@ -408,6 +413,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
+    explanations: tuple[Explanation, ...] = ()
     measured: tuple[MeasuredCandidate, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -445,6 +452,10 @@ class Plan:
         }
         if self.objective_options:
             document["objective_options"] = dict(self.objective_options)
+        if self.sensitivity is not None:
+            document["sensitivity"] = self.sensitivity.to_json()
+        if self.explanations:
+            document["explanations"] = [entry.to_json() for entry in self.explanations]
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         return document

@@ -19,6 +19,7 @@ DEFAULT_LINK = "wifi"
 DEFAULT_MIN_SHARE = "5%"
 DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
+DEFAULT_ALTERNATIVES = 3
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
 ModelToProfile = Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.")]
@@ -162,6 +163,30 @@ Freeze = Annotated[
         "--freeze",
         metavar="GLOB",
         help="Training: operators or initializers that are not trained; repeatable.",
+    ),
+]
+Alternatives = Annotated[
+    int,
+    typer.Option(
+        "--alternatives",
+        parser=whole_number(0),
+        metavar="K",
+        help="List the K next best splits, no two with the same crossings.",
+    ),
+]
+Sensitivity = Annotated[
+    bool,
+    typer.Option(
+        "--sensitivity",
+        help="Tell how far each rate and speed may move before the answer changes.",
+    ),
+]
+Explain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--explain",
+        metavar="OPERATOR",
+        help="Tell why this operator is where it is; repeatable.",
     ),
 ]
 AllowWhole = Annotated[

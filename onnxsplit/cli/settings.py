@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
-INTEGERS = frozenset({"threads", "batches", "seed", "measure", "iterations"})
+INTEGERS = frozenset({"threads", "batches", "seed", "measure", "iterations", "alternatives"})
 NUMBERS = frozenset({"min-share"})
 NAMED_VALUES = frozenset({"shape", "dim"})
 """Lists of ``NAME=VALUE``, which a file may also write as a table."""

@@ -1,10 +1,11 @@
 """Plans: the best placement, or a given one, with everything that a reader wants to know of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from onnxsplit.errors import InfeasiblePlacementError
+from onnxsplit.outlook import Explanation, Sensitivity
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
@@ -18,6 +19,8 @@ from onnxsplit.planning.constraints import (
     find_banned,
     resolve_pins,
 )
+from onnxsplit.planning.detail import Detail
+from onnxsplit.planning.explaining import explain_operators
 from onnxsplit.planning.formulation import formulate
 from onnxsplit.planning.objective_notes import describe_objective, name_objective_assumptions
 from onnxsplit.planning.optimum import (
@@ -27,8 +30,9 @@ from onnxsplit.planning.optimum import (
     find_optimum,
     price_wholes,
 )
-from onnxsplit.planning.pricing import price_placement
+from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.sensitivity import find_sensitivity
 from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
@@ -49,6 +53,7 @@ def make_plan(
     constraints: Constraints | None = None,
     require_split: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
+    detail: Detail | None = None,
 ) -> Plan:
     """Find the best placement, or the best proper split, and plan for it.
 
@@ -60,6 +65,8 @@ def make_plan(
         Take the best proper split, even where not splitting is better.
     min_share : float
         Below this share of the work on either tier the plan says so and names another cut.
+    detail : Detail, optional
+        What to tell beside the placement.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def make_plan(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
-    graph = question.graph
+    graph, detail = question.graph, detail or Detail()
     solver = open_solver(question, constraints or Constraints())
     optimum = find_optimum(solver)
     is_split = optimum.priced.placement.verdict == "split"
@@ -102,6 +109,10 @@ def make_plan(
             optimum=optimum.priced,
             split=None if split is None else split.priced,
             balanced=balanced,
+            count=detail.alternatives,
+        ),
+        outlook=_look_out(
+            question, solver, chosen.priced, optimum.priced, detail, splits_only=require_split
         ),
         notes=notes,
         reason=explain_split(optimum.priced, price_wholes(solver)) if is_split else "",
@@ -109,7 +120,11 @@ def make_plan(
 
 
 def make_plan_for(
-    question: Question, placement: Placement, *, constraints: Constraints | None = None
+    question: Question,
+    placement: Placement,
+    *,
+    constraints: Constraints | None = None,
+    detail: Detail | None = None,
 ) -> Plan:
     """Plan for a given placement, and say what it costs against the optimum.
 
@@ -120,6 +135,8 @@ def make_plan_for(
         Of all the graph's operators. It may divide operators that one machine runs as a single
         kernel; their seconds are then shared equally, and the plan says so.
     constraints : Constraints, optional
+    detail : Detail, optional
+        What to tell beside the placement.
 
     Returns
     -------
@@ -135,7 +152,7 @@ def make_plan_for(
         The placement leaves out an operator or names one that does not exist, or as for
         `make_plan`.
     """
-    constraints = constraints or Constraints()
+    constraints, detail = constraints or Constraints(), detail or Detail()
     solver = open_solver(question, constraints)
     check_operators(question.graph, question.topology, placement)
     optimum = find_optimum(solver)
@@ -155,8 +172,13 @@ def make_plan_for(
         chosen,
         verdict=optimum.priced.placement.verdict,
         alternatives=find_alternatives(
-            solver, _tabulate_if_two(solver), priced, optimum=optimum.priced
+            solver,
+            _tabulate_if_two(solver),
+            priced,
+            optimum=optimum.priced,
+            count=detail.alternatives,
         ),
+        outlook=_look_out(question, solver, priced, optimum.priced, detail, splits_only=False),
         notes=[explain_override(priced, optimum.priced)],
     )
 
@@ -232,6 +254,30 @@ def _divide_groups(profile: Profile) -> Profile:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outlook:
+    """What a plan tells beside its placement."""
+
+    sensitivity: Sensitivity | None
+    explanations: tuple[Explanation, ...]
+
+
+def _look_out(
+    question: Question,
+    solver: Solver,
+    chosen: PricedPlacement,
+    optimum: PricedPlacement,
+    detail: Detail,
+    *,
+    splits_only: bool,
+) -> _Outlook:
+    """Find what was asked for beside the placement."""
+    return _Outlook(
+        sensitivity=find_sensitivity(question, solver, optimum) if detail.sensitivity else None,
+        explanations=explain_operators(solver, chosen, detail.explain, splits_only=splits_only),
+    )
+
+
 def _assemble(
     question: Question,
     solver: Solver,
@@ -239,6 +285,7 @@ def _assemble(
     *,
     verdict: str,
     alternatives: tuple[Alternative, ...],
+    outlook: _Outlook,
     notes: Sequence[str],
     reason: str = "",
 ) -> Plan:
@@ -267,6 +314,8 @@ def _assemble(
         notes=(*notes, *priced.notes),
         reason=reason,
         objective_options=describe_objective(question),
+        sensitivity=outlook.sensitivity,
+        explanations=outlook.explanations,
     )
     check_plan(plan, question)
     return plan

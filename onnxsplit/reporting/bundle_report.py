@@ -7,6 +7,7 @@ from typing import Any
 from onnxsplit.evidence import ParityResult
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.placement import Plan
+from onnxsplit.reporting.outlook_report import outlook_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import (
@@ -42,6 +43,7 @@ class BundleReport:
         return (
             *headline(self.plan),
             *cost_blocks(self.plan),
+            *outlook_blocks(self.plan),
             Sentence(text=word_certificate(self.plan.certificate), tone="quiet"),
             Sentence(text=word_statistics(self.plan), tone="quiet"),
             *self._parity_blocks(),

@@ -11,6 +11,7 @@ from onnxsplit.placement import (
     PartKind,
     Plan,
 )
+from onnxsplit.reporting.outlook_report import outlook_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -28,6 +29,7 @@ def describe_plan(plan: Plan) -> Page:
     return (
         *headline(plan),
         *cost_blocks(plan),
+        *outlook_blocks(plan),
         Sentence(text=word_certificate(plan.certificate), tone="quiet"),
         Sentence(text=word_statistics(plan), tone="quiet"),
         *assumption_blocks(plan),

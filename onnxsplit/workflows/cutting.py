@@ -252,6 +252,7 @@ def _make_plan(
             constraints=inquiry.constraints,
             require_split=not allow_whole,
             min_share=min_share,
+            detail=inquiry.detail,
         )
     placement = place_cut(inquiry.question.graph, cut_at)
     if not placement.is_proper:
@@ -259,7 +260,9 @@ def _make_plan(
             f"--cut-at {','.join(cut_at)} leaves nothing to the server: every operator is upstream"
             " of it. Name a tensor further up."
         )
-    return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
+    return make_plan_for(
+        inquiry.question, placement, constraints=inquiry.constraints, detail=inquiry.detail
+    )
 
 
 def _carve(prepared: PreparedModel, plan: Plan, engine: EngineOptions) -> Carving:

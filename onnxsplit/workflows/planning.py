@@ -57,9 +57,14 @@ def plan(
     wanted = _choose_placement(inquiry, placement, cut_at)
     if wanted is None:
         return make_plan(
-            inquiry.question, constraints=inquiry.constraints, require_split=require_split
+            inquiry.question,
+            constraints=inquiry.constraints,
+            require_split=require_split,
+            detail=inquiry.detail,
         )
-    return make_plan_for(inquiry.question, wanted, constraints=inquiry.constraints)
+    return make_plan_for(
+        inquiry.question, wanted, constraints=inquiry.constraints, detail=inquiry.detail
+    )
 
 
 def _choose_placement(

@@ -9,6 +9,7 @@ from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.detail import DEFAULT_ALTERNATIVES, Detail
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.costing import MeasuringOptions
@@ -37,6 +38,9 @@ class PlanWishes(TypedDict, total=False):
     objective: Objective
     pin_device: Sequence[str]
     pin_server: Sequence[str]
+    alternatives: int
+    sensitivity: bool
+    explain: Sequence[str]
     threads: int | None
     provider: str | None
     cache: bool
@@ -65,6 +69,12 @@ class PlanRequest:
         What is minimised.
     pin_device, pin_server : sequence of str
         Globs over operator names, or ``op:TYPE``.
+    alternatives : int
+        How many of the next best splits the plan lists.
+    sensitivity : bool
+        Whether the plan tells how far rates and speeds may move before the answer changes.
+    explain : sequence of str
+        Operators of which the plan says why they are where they are.
     threads, provider, cache
         How this machine is measured, if it is.
     """
@@ -84,6 +94,9 @@ class PlanRequest:
     objective: Objective = field(default_factory=InferenceLatency)
     pin_device: Sequence[str] = ()
     pin_server: Sequence[str] = ()
+    alternatives: int = DEFAULT_ALTERNATIVES
+    sensitivity: bool = False
+    explain: Sequence[str] = ()
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
@@ -118,6 +131,15 @@ class PlanRequest:
         """What a placement must respect."""
         return Constraints(pin_device=tuple(self.pin_device), pin_server=tuple(self.pin_server))
 
+    @property
+    def detail(self) -> Detail:
+        """What the plan is to tell beside its placement."""
+        return Detail(
+            alternatives=self.alternatives,
+            sensitivity=self.sensitivity,
+            explain=tuple(self.explain),
+        )
+
     def size_inputs(self, *, batches: int = 1) -> InputOptions:
         """Return how the model's inputs are fixed."""
         return InputOptions(
@@ -144,6 +166,11 @@ class Inquiry:
     def constraints(self) -> Constraints:
         """What a placement must respect."""
         return self.request.constraints
+
+    @property
+    def detail(self) -> Detail:
+        """What the plan is to tell beside its placement."""
+        return self.request.detail
 
 
 def open_inquiry(

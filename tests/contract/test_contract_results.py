@@ -22,6 +22,8 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "profile": ["profile", workshop.model, "-o", "profile.json", "--budget", "300ms"],
         "stages": ["profile", "--stages", workshop.bundle, "-o", "t.json", "--budget", "300ms"],
         "plan": ["plan", *planned, "--timings"],
+        "outlook": ["plan", *planned, "--sensitivity", "--explain", "conv2"],
+        "training": ["plan", *planned, "--objective", "training", "--iterations", "3"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
         "inspect": ["inspect", workshop.model],
@@ -29,7 +31,18 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
     }
 
 
-NAMES = ["cut", "profile", "stages", "plan", "verify", "verify alone", "inspect", "merge"]
+NAMES = [
+    "cut",
+    "profile",
+    "stages",
+    "plan",
+    "outlook",
+    "training",
+    "verify",
+    "verify alone",
+    "inspect",
+    "merge",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

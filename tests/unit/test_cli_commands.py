@@ -98,6 +98,9 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "force": False,
         "verify": True,
         "batches": 2,
+        "alternatives": 3,
+        "sensitivity": False,
+        "explain": (),
         "threads": None,
         "provider": None,
         "cache": True,
@@ -113,6 +116,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
+        " --alternatives 5 --sensitivity --explain conv1"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
     )
     assert run_line(line) == 0
@@ -141,6 +145,9 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "force": True,
         "verify": False,
         "batches": 3,
+        "alternatives": 5,
+        "sensitivity": True,
+        "explain": ["conv1"],
         "threads": 2,
         "provider": "CPUExecutionProvider",
         "cache": False,

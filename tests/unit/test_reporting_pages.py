@@ -14,7 +14,15 @@ from onnxsplit.reporting.page import Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import describe_plan, word_certificate
 from onnxsplit.reporting.profile_report import describe_profile
-from tests.made_results import FOLDER, make_manifest, make_parity, make_plan, make_profile
+from tests.made_results import (
+    FOLDER,
+    make_explanations,
+    make_manifest,
+    make_parity,
+    make_plan,
+    make_profile,
+    make_sensitivity,
+)
 
 
 def make_report(*, parity: ParityResult | None) -> BundleReport:
@@ -166,3 +174,33 @@ def test_markdown_tables_have_as_many_cells_in_every_row() -> None:
     for table in re.findall(r"(?:^\|.*\|\n?)+", text, flags=re.MULTILINE):
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
         assert len(widths) == 1, table
+
+
+def test_a_plan_tells_how_far_figures_may_move_and_what_is_best_beyond() -> None:
+    plan = dataclasses.replace(make_plan(), sensitivity=make_sensitivity())
+    said = list(texts(describe_plan(plan)))
+    assert "Best of all is all-server, and stays so while, all else equal," in said
+    assert (
+        "the uplink of device->server (now 100 Mbit/s) is at least 16 Mbit/s and at most"
+        " 116 Mbit/s: below that all-device, above that all-server; staying would cost 11.8 ms at"
+        " twice the figure"
+    ) in said
+    assert "the downlink of device->server (now unlimited) is anything" in said
+    assert (
+        "the speed of server (now 1x) is at least 0.5x: below that all-device; staying would cost"
+        " 11.8 ms at twice the figure"
+    ) in said
+
+
+def test_a_plan_says_why_an_operator_is_where_it_is() -> None:
+    plan = dataclasses.replace(make_plan(), explanations=make_explanations())
+    said = list(texts(describe_plan(plan)))
+    assert (
+        "'op_1' is on the device: the best placement with it on the server costs 4.6 ms more, with"
+        " 1 other operator moved along, and crosses at 'data_0' (602 kB)."
+    ) in said
+    assert (
+        "'op_0' is on the device: it can't be on the server, because it is pinned to the device."
+    ) in said
+    energy = dataclasses.replace(plan, objective="energy")
+    assert any("costs 0.0046 J more" in text for text in texts(describe_plan(energy)))
