@@ -378,7 +378,7 @@ class Plan:
     predicted : Prediction
     alternatives : tuple of Alternative
     baselines : mapping of str to float
-        ``all-device``, ``all-server``, ... to seconds; a baseline that can't run is left out.
+        ``all-device``, ``all-server``, ``chain``, ... to seconds; what can't run is left out.
     certificate : Certificate
     assumptions : tuple of str
         Sentences: everything in the numbers that nobody measured.

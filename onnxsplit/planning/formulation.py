@@ -55,6 +55,8 @@ class Formulation:
         At this topology.
     tier_arcs : ndarray of int64, shape (cells, tiers)
         The arc that charges each cell on each tier.
+    order_arcs : ndarray of int64
+        The arcs that let nothing come back.
     pins : mapping of str to str
         Operator to tier.
     banned : frozenset of str
@@ -68,6 +70,7 @@ class Formulation:
     structure: ArcStructure
     capacities: Floats
     tier_arcs: npt.NDArray[np.int64]
+    order_arcs: npt.NDArray[np.int64]
     pins: Mapping[str, str]
     banned: frozenset[str]
 
@@ -162,7 +165,7 @@ def formulate(
         builder=ProblemBuilder(parameters=charges.columns, tie_break_levels=_TIE_LEVELS),
     )
     tier_arcs = network.add_vertices(allowed)
-    network.add_order()
+    order_arcs = network.add_order()
     for tensor in charges.tensors:
         network.add_tensor(tensor)
     network.add_trips(allowed)
@@ -177,6 +180,7 @@ def formulate(
         structure=ArcStructure.of(problem.at(parameters)),
         capacities=problem.coefficients @ parameters,
         tier_arcs=tier_arcs[: len(coarse.cells)],
+        order_arcs=order_arcs,
         pins=pins,
         banned=banned,
     )
@@ -228,11 +232,14 @@ class _Network:
                 self.builder.add_arc(*ends)
         return arcs
 
-    def add_order(self) -> None:
-        """Let nothing come back."""
-        for reader, maker in self.charges.order:
-            for layer in range(self.layers):
-                self.builder.add_arc(self.locate(reader, layer), self.locate(maker, layer))
+    def add_order(self) -> npt.NDArray[np.int64]:
+        """Let nothing come back; return the arcs."""
+        arcs = [
+            self.builder.add_arc(self.locate(reader, layer), self.locate(maker, layer))
+            for reader, maker in self.charges.order
+            for layer in range(self.layers)
+        ]
+        return np.array(arcs, dtype=np.int64)
 
     def add_tensor(self, tensor: TensorCharge) -> None:
         """Charge a value once for each link."""

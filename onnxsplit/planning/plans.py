@@ -10,6 +10,7 @@ from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced
+from onnxsplit.planning.baselines import find_baselines, name_repairs
 from onnxsplit.planning.charging import charge
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import (
@@ -291,12 +292,13 @@ def _assemble(
 ) -> Plan:
     """Put a plan together, and check it."""
     priced = chosen.priced
+    baselines = find_baselines(solver)
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
         *name_objective_assumptions(question),
+        *name_repairs(baselines),
     )
-    baselines = {f"all-{tier}": whole.total_seconds for tier, whole in price_wholes(solver).items()}
     plan = Plan(
         model=solver.graph.identity,
         objective=question.objective.name,
@@ -309,7 +311,7 @@ def _assemble(
         certificate=chosen.certificate,
         statistics=solver.statistics,
         alternatives=alternatives,
-        baselines=baselines,
+        baselines={entry.name: entry.priced.total_seconds for entry in baselines},
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,

@@ -129,7 +129,7 @@ def _word_comparison(plan: Plan) -> str:
         if word_ratio(total, seconds) != "as fast"
         else f"as fast as {name}"
         for name, seconds in plan.baselines.items()
-        if name != plan.placement.verdict
+        if name.startswith("all-") and name != plan.placement.verdict
     ]
     compared = f": {', '.join(others)}" if others else ""
     return f"Predicted {_word_measure(plan)} {word_duration(total)}{compared}."
@@ -214,12 +214,25 @@ def _word_part(part: CostPart) -> str:
     return _PART_WORDS[part.kind].format(tier=part.where, near=near, far=far)
 
 
+_BASELINES = {
+    "chain": "chain: best prefix of the order",
+    "qdmp": "qdmp: cut vertices alone",
+    "dads": "dads, as published",
+}
+
+
 def _comparison_table(plan: Plan) -> Table:
     """Put the plan beside the baselines and the alternatives."""
     total = plan.predicted.total_seconds
     rows = [(f"this ({plan.placement.verdict})", *_sends(plan.crossings), word_duration(total), "")]
     rows.extend(
-        (name, "", "", word_duration(seconds), word_ratio(seconds, total))
+        (
+            _BASELINES.get(name, name),
+            "",
+            "",
+            word_duration(seconds),
+            word_ratio(seconds, total),
+        )
         for name, seconds in plan.baselines.items()
         if name != plan.placement.verdict
     )

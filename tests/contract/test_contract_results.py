@@ -173,7 +173,7 @@ def test_the_plan_s_parts_add_up_and_its_proof_is_tight(
         document["predicted"]["total_seconds"], rel=1e-9
     )
     assert document["certificate"]["cut_ticks"] == document["certificate"]["flow_ticks"]
-    assert set(document["baselines"]) == {"all-device", "all-server"}
+    assert set(document["baselines"]) == {"all-device", "all-server", "chain", "qdmp", "dads"}
     assert document["predicted"]["total_seconds"] <= min(document["baselines"].values()) * (
         1 + 1e-9
     )
