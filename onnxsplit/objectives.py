@@ -101,8 +101,9 @@ class TrainingDelay:
         Local iterations N of the epoch, each on one batch of the profiled size.
     labels_at : str
         Where the labels live: ``server`` or ``device``.
-    label_bytes : int
-        Bytes of the labels of one batch.
+    label_bytes : int or None
+        Bytes of the labels of one batch; None to take a whole number of 8 bytes for each row of
+        the batch, an assumption.
     frozen : tuple of str
         Globs over operator names (or ``op:TYPE``) and initializer names that are not trained.
 
@@ -124,7 +125,7 @@ class TrainingDelay:
 
     iterations: int = 1
     labels_at: Side = "server"
-    label_bytes: int = 0
+    label_bytes: int | None = None
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -133,7 +134,7 @@ class TrainingDelay:
             raise UsageError(
                 f"The number of local iterations is {self.iterations}; it must be at least 1."
             )
-        if self.label_bytes < 0:
+        if self.label_bytes is not None and self.label_bytes < 0:
             raise UsageError(f"The labels have {self.label_bytes} bytes; give 0 or more.")
 
 

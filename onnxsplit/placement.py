@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from onnxsplit.errors import PlanError
 from onnxsplit.graph import ModelIdentity
+from onnxsplit.outlook import Explanation, Sensitivity
 from onnxsplit.tiers import Evidence, Topology
 
 PLAN_SCHEMA = "onnxsplit.plan/1"
@@ -561,7 +562,7 @@ class Plan:
     predicted : Prediction
     alternatives : tuple of Alternative
     baselines : mapping of str to float
-        ``all-device``, ``all-server``, ... to seconds; a baseline that can't run is left out.
+        ``all-device``, ``all-server``, ``chain``, ... to seconds; what can't run is left out.
     baseline_joules : mapping of str to float
         The same to joules, where energy counts.
     certificate : Certificate
@@ -571,6 +572,12 @@ class Plan:
         Sentences that the reader should know before all else.
     reason : str
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
+    objective_options : mapping of str to object
+        What else the objective was told, such as an epoch's iterations; empty for latency.
+    sensitivity : Sensitivity or None
+        How firm the answer is, where that was asked for.
+    explanations : tuple of Explanation
+        Why operators are where they are, of those that were asked for.
     measured : tuple of MeasuredCandidate
         The best candidates by prediction, where their stages were timed; one of them is chosen.
     data : DataHomes
@@ -601,6 +608,9 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str = ""
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
+    explanations: tuple[Explanation, ...] = ()
     measured: tuple[MeasuredCandidate, ...] = ()
     data: DataHomes = field(default_factory=DataHomes)
     mix: tuple[MixShare, ...] = ()
@@ -646,6 +656,12 @@ class Plan:
             document["mix"] = [share.to_json() for share in self.mix]
         if self.baseline_joules:
             document["baseline_joules"] = dict(self.baseline_joules)
+        if self.objective_options:
+            document["objective_options"] = dict(self.objective_options)
+        if self.sensitivity is not None:
+            document["sensitivity"] = self.sensitivity.to_json()
+        if self.explanations:
+            document["explanations"] = [entry.to_json() for entry in self.explanations]
         if self.measured:
             document["measured"] = [candidate.to_json() for candidate in self.measured]
         if self.boundary is not None:

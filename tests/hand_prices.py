@@ -294,7 +294,9 @@ def _price_iteration(
         if learning.has_source(tensor) and (to_loss or any(map(learning.leads, far))):
             cost += Fraction(spec.size_bytes) / down
     if (objective.labels_at == "server") == (loss == 0):
-        cost += Fraction(objective.label_bytes) / (down if loss == 0 else up)
+        rows = next((graph.tensors[name].shape or (1,) for name in graph.inputs), (1,))[0]
+        size = 8 * int(rows or 0) if objective.label_bytes is None else objective.label_bytes
+        cost += Fraction(size) / (down if loss == 0 else up)
     uses_link = loss == 1 or 1 in tier.values()
     return cost + (_exact(link.round_trip_seconds) if uses_link else 0)
 
@@ -439,7 +441,7 @@ def _draw_training(rng: random.Random, asked: Asked) -> Asked:
     objective = TrainingDelay(
         iterations=rng.choice([1, 2, 5]),
         labels_at=rng.choice(["device", "server"]),
-        label_bytes=rng.choice([0, 8, 100]),
+        label_bytes=rng.choice([0, 8, 100, None]),
         frozen=tuple(frozen),
     )
     return replace(

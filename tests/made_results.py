@@ -1,11 +1,13 @@
 """Results made by hand, as the workflows would return them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from onnxsplit.evidence import OutputParity, ParityResult, StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
 from onnxsplit.manifest import CarvingReport, Manifest, StageEntry
+from onnxsplit.outlook import Explanation, OtherTier, ParameterRange, Sensitivity, Successor
 from onnxsplit.placement import (
     Alternative,
     Certificate,
@@ -237,4 +239,63 @@ def make_profile() -> Profile:
             },
             "fell_back": ["conv1"],
         },
+    )
+
+
+def make_sensitivity() -> Sensitivity:
+    """An uplink with both ends, one without, and a speed with one."""
+    server = Successor(verdict="all-server", crossings=("data_0",))
+    rate = ParameterRange(
+        parameter="up_bytes_per_second",
+        where=WAY,
+        value=12.5e6,
+        least=2e6,
+        most=14.5e6,
+        below=Successor(verdict="all-device", crossings=()),
+        above=server,
+        regret_if_halved_seconds=0.0,
+        regret_if_doubled_seconds=0.0118,
+    )
+    free = replace(
+        rate,
+        parameter="down_bytes_per_second",
+        value=math.inf,
+        least=0.0,
+        most=math.inf,
+        below=None,
+        above=None,
+        regret_if_halved_seconds=None,
+        regret_if_doubled_seconds=None,
+    )
+    speed = replace(
+        rate, parameter="speed", where="server", value=1.0, least=0.5, most=math.inf, above=None
+    )
+    return Sensitivity(of=server, ranges=(rate, free, speed))
+
+
+def make_explanations() -> tuple[Explanation, ...]:
+    """One operator that could move at a cost, and one that can't."""
+    return (
+        Explanation(
+            operator="op_1",
+            tier="device",
+            others=(
+                OtherTier(
+                    tier="server",
+                    difference_seconds=0.0046,
+                    moved=("op_0", "op_1"),
+                    crossings=("data_0",),
+                    crossing_bytes=602_112,
+                ),
+            ),
+        ),
+        Explanation(
+            operator="op_0",
+            tier="device",
+            others=(
+                OtherTier(
+                    tier="server", difference_seconds=None, obstacle="it is pinned to the device"
+                ),
+            ),
+        ),
     )

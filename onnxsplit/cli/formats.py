@@ -1,4 +1,4 @@
-"""The forms in which a result can be printed."""
+"""The forms in which a result can be printed, and other options with a few named values."""
 
 from enum import StrEnum
 
@@ -27,6 +27,7 @@ class ObjectiveName(StrEnum):
 
     LATENCY = "latency"
     ENERGY = "energy"
+    TRAINING = "training"
 
 
 class MethodName(StrEnum):
@@ -42,3 +43,10 @@ class CertifyName(StrEnum):
 
     SOLVED = "solved"
     ORIGINAL = "original"
+
+
+class LabelPlace(StrEnum):
+    """Where the labels of a training set live."""
+
+    DEVICE = "device"
+    SERVER = "server"

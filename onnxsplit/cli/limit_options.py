@@ -8,6 +8,7 @@ import typer
 from onnxsplit.cli import options
 from onnxsplit.cli.arguments import parse_share, whole_number
 from onnxsplit.cli.formats import ObjectiveName
+from onnxsplit.cli.objectives import read_training
 from onnxsplit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -153,9 +154,13 @@ def gather_limits(  # noqa: PLR0913 - typer reads one parameter for each option
     }
 
 
-def gather_objective(
+def gather_objective(  # noqa: PLR0913 - typer reads one parameter for each option
     *,
     objective: options.Objective = ObjectiveName.LATENCY,
+    iterations: options.Iterations = None,
+    labels: options.Labels = None,
+    label_bytes: options.LabelBytes = None,
+    freeze: options.Freeze = None,
     device_watts: DeviceWatts = None,
     server_watts: ServerWatts = None,
     transmit_watts: TransmitWatts = 0.0,
@@ -169,10 +174,13 @@ def gather_objective(
     ------
     UsageError
         A power is negative or not finite, or energy is to be minimised and nobody said what
-        anything draws.
+        anything draws; or an option goes with another objective.
     """
     from onnxsplit.objectives import Energy, Power  # noqa: PLC0415 - help must not load it
 
+    training = read_training(
+        objective, iterations=iterations, labels=labels, label_bytes=label_bytes, freeze=freeze
+    )
     powers = {}
     if device_watts is not None or transmit_watts or receive_watts or idle_watts:
         powers["device"] = Power(
@@ -186,7 +194,13 @@ def gather_objective(
     if objective is not ObjectiveName.ENERGY:
         if joules_per_second:
             raise UsageError("--joules-per-second is for --objective energy; leave it out.")
-        return {"powers": powers}
+        if training is None:
+            return {"powers": powers}
+        if powers:
+            raise UsageError(
+                "What the tiers draw is not told for --objective training; leave out the watts."
+            )
+        return {"objective": training}
     if not powers:
         raise UsageError(
             "--objective energy needs to know what the tiers draw; give --device-watts and what"

@@ -14,6 +14,7 @@ from onnxsplit.cli.configuration import load_defaults
 from onnxsplit.cli.formats import (
     BoundaryName,
     CertifyName,
+    LabelPlace,
     MethodName,
     ObjectiveName,
     OutputFormat,
@@ -27,6 +28,7 @@ DEFAULT_MIN_SHARE = "5%"
 DEFAULT_MAX_DRIFT = "0.01"
 DEFAULT_BUDGET = "10s"
 DEFAULT_BATCHES = 2
+DEFAULT_ALTERNATIVES = 3
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The ONNX model.")]
 ModelToProfile = Annotated[Path | None, typer.Argument(metavar="MODEL", help="The ONNX model.")]
@@ -244,6 +246,59 @@ TwoDimensional = Annotated[
     ),
 ]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the frontier (SVG).")]
+Iterations = Annotated[
+    int | None,
+    typer.Option(
+        "--iterations",
+        parser=whole_number(1),
+        metavar="N",
+        help="Training: local iterations of an epoch; default: 1.",
+    ),
+]
+Labels = Annotated[
+    LabelPlace | None,
+    typer.Option("--labels", help="Training: where the labels live; default: server."),
+]
+LabelBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--label-bytes",
+        metavar="SIZE",
+        help="Training: the labels of one batch ('256 B'); default: 8 bytes a row.",
+    ),
+]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--freeze",
+        metavar="GLOB",
+        help="Training: operators or initializers that are not trained; repeatable.",
+    ),
+]
+Alternatives = Annotated[
+    int,
+    typer.Option(
+        "--alternatives",
+        parser=whole_number(0),
+        metavar="K",
+        help="List the K next best splits, no two with the same crossings.",
+    ),
+]
+Sensitivity = Annotated[
+    bool,
+    typer.Option(
+        "--sensitivity",
+        help="Tell how far each rate and speed may move before the answer changes.",
+    ),
+]
+Explain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--explain",
+        metavar="OPERATOR",
+        help="Tell why this operator is where it is; repeatable.",
+    ),
+]
 AllowWhole = Annotated[
     bool, typer.Option("--allow-whole", help="Accept not splitting where that is faster.")
 ]

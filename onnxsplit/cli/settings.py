@@ -10,7 +10,9 @@ from typer.core import TyperGroup
 SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
-INTEGERS = frozenset({"threads", "batches", "seed", "measure", "private-depth"})
+INTEGERS = frozenset(
+    {"threads", "batches", "seed", "measure", "private-depth", "iterations", "alternatives"}
+)
 NUMBERS = frozenset(
     {
         "min-share",

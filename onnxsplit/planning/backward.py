@@ -29,6 +29,16 @@ OTHER_RATIO = 2.0
 _HEAVY = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
+def lacks_backward(profile: Profile) -> bool:
+    """Tell whether some group's backward pass was not measured.
+
+    Parameters
+    ----------
+    profile : Profile
+    """
+    return any(group.backward_seconds is None for group in profile.groups)
+
+
 def fill_backward(profile: Profile, graph: OperatorGraph) -> Profile:
     """Return a profile in which every group has backward seconds.
 

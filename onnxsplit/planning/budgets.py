@@ -8,7 +8,7 @@ the search goes on.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from onnxsplit.errors import InfeasiblePlacementError, InternalError, PlanError
@@ -17,7 +17,7 @@ from onnxsplit.objectives import Energy, InferenceLatency, Objective, TrainingDe
 from onnxsplit.placement import Certificate, Placement
 from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.charging import charge
-from onnxsplit.planning.formulation import Formulation, formulate
+from onnxsplit.planning.formulation import Bar, Formulation, formulate
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.limits import Limits, refuse_unknown_sizes
 from onnxsplit.planning.memory_rows import TierRows, limit_inference, limit_training
@@ -41,6 +41,7 @@ def find_within_budgets(
     find: Callable[[Solver], Solution],
     *,
     is_proper: bool = False,
+    bars: Sequence[Bar] = (),
     seconds: float = MOST_SECONDS,
 ) -> Solution:
     """Find the best placement that keeps all budgets.
@@ -52,6 +53,8 @@ def find_within_budgets(
         Finds the best placement without them: `find_optimum` or `find_best_split`.
     is_proper : bool
         Whether no tier may be left empty, as `find` has it.
+    bars : sequence of (int, int)
+        Cell and place of a tier that it must not run on, as `find` has them.
     seconds : float
         Time that branch and bound may take.
 
@@ -72,7 +75,11 @@ def find_within_budgets(
     if limits is None or solver.keeps_budgets(relaxed.priced):
         return relaxed
     search = _Search(
-        solver=solver, limits=limits, is_proper=is_proper, scale=relaxed.priced.value or 1.0
+        solver=solver,
+        limits=limits,
+        is_proper=is_proper,
+        bars=tuple(bars),
+        scale=relaxed.priced.value or 1.0,
     )
     return search.run(relaxed, seconds)
 
@@ -84,6 +91,7 @@ class _Search:
     solver: Solver
     limits: Limits
     is_proper: bool
+    bars: tuple[Bar, ...]
     scale: float
 
     def run(self, relaxed: Solution, seconds: float) -> Solution:
@@ -133,6 +141,8 @@ class _Search:
                 _add_share(here, weights.tolist(), limits.least_share)
             if self.is_proper:
                 _add_share(here, [1.0] * len(formulation.coarse.cells), 1.0)
+        for cell, place in self.bars:
+            rows.add(TierRows(rows=rows, formulation=formulation, place=place).run(cell), 0.0)
         return rows, [*_list_caps(formulation, limits)]
 
     def _rule_out(self, rows: SideRows, cut: BudgetedCut) -> None:
@@ -167,7 +177,8 @@ class _Search:
 
     def _certify(self, priced: PricedPlacement, bound: float) -> Solution:
         """Take a placement, or not splitting where that ties, and say how far it may be off."""
-        wholes = [] if self.is_proper else price_wholes(self.solver).values()
+        unbarred = not self.is_proper and not self.bars
+        wholes = price_wholes(self.solver).values() if unbarred else ()
         best = min((priced, *wholes), key=lambda each: each.rank)
         always = self.solver.formulation.always
         gap = best.value - bound
@@ -196,6 +207,7 @@ class _Search:
             priced
             for placement in self._list_prefixes()
             if self.solver.admits(placement)
+            and self._keeps_bars(placement)
             and self.solver.keeps_budgets(priced := self.solver.price(placement))
         ]
         if not fitting:
@@ -206,6 +218,14 @@ class _Search:
         best = min(fitting, key=lambda priced: priced.rank)
         always = self.solver.formulation.always
         return self._certify(best, max(cut.bound + always, relaxed.priced.value))
+
+    def _keeps_bars(self, placement: Placement) -> bool:
+        """Tell whether a placement of whole cells keeps the bars."""
+        formulation = self.solver.formulation
+        cells, tiers = formulation.coarse.cells, formulation.tiers
+        return all(
+            placement.tier_of[cells[cell].operators[0]] != tiers[place] for cell, place in self.bars
+        )
 
     def _list_prefixes(self) -> list[Placement]:
         """Return the prefixes of the graph's order on the first of two tiers, the rest behind."""

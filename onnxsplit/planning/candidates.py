@@ -23,6 +23,9 @@ from onnxsplit.planning.pricing import PricedPlacement
 MOST_SOLVES = 400
 """Solves after which the search gives up; many placements may share their crossings."""
 
+Identity = tuple[str, frozenset[tuple[str, str]]]
+"""The tiers that a placement uses, and what crosses to which of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
@@ -79,7 +82,7 @@ def find_candidates(
     edge of the cut; see the module's note.
     """
     search = _Search(solver=solver, most_solves=most_solves)
-    found: dict[tuple[str, frozenset[tuple[str, str]]], PricedPlacement] = {}
+    found: dict[Identity, PricedPlacement] = {}
     for priced in search.rank_placements():
         if not solver.keeps_budgets(priced):
             continue
@@ -94,7 +97,7 @@ def find_candidates(
     )
 
 
-def identify(priced: PricedPlacement) -> tuple[str, frozenset[tuple[str, str]]]:
+def identify(priced: PricedPlacement) -> Identity:
     """Tell placements apart by the tiers they use and by what crosses to which of them."""
     crossings = frozenset((crossing.tensor, crossing.target) for crossing in priced.crossings)
     return priced.placement.verdict, crossings

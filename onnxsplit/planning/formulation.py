@@ -60,6 +60,8 @@ class Formulation:
         Operator to tier.
     banned : frozenset of str
         Values that may not cross.
+    off_first : frozenset of str
+        Operators that must not run on the first tier.
     """
 
     coarse: CoarseGraph
@@ -71,6 +73,7 @@ class Formulation:
     tier_arcs: npt.NDArray[np.int64]
     pins: Mapping[str, str]
     banned: frozenset[str]
+    off_first: frozenset[str]
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -196,6 +199,7 @@ def formulate(
         tier_arcs=tier_arcs[: len(coarse.cells)],
         pins=pins,
         banned=banned,
+        off_first=off_first,
     )
 
 

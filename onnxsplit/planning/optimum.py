@@ -154,8 +154,23 @@ class Solver:
         """
         capacities = self.formulation.capacities.copy()
         capacities[self.formulation.tier_arcs] += extra
-        cut = self._count(lambda: solve_prepared(self.formulation.structure, capacities))
-        return self.price(self.formulation.read_placement(cut.source_side, self.graph))
+        side = self.find_side(capacities)
+        return self.price(self.formulation.read_placement(side, self.graph))
+
+    def find_side(self, capacities: _Costs) -> npt.NDArray[np.bool_]:
+        """Find the source side of a minimum cut under other capacities of the same problem.
+
+        Parameters
+        ----------
+        capacities : ndarray of float64, shape (arcs,)
+
+        Returns
+        -------
+        ndarray of bool, shape (vertices,)
+        """
+        return self._count(
+            lambda: solve_prepared(self.formulation.structure, capacities)
+        ).source_side
 
     def admits(self, placement: Placement) -> bool:
         """Tell whether a placement meets the pins, divides no kernel and sends nothing stuck."""
@@ -268,12 +283,14 @@ def find_optimum(solver: Solver) -> Solution:
     return replace(solution, priced=best)
 
 
-def find_best_split(solver: Solver) -> Solution:
+def find_best_split(solver: Solver, bars: Iterable[Bar] = ()) -> Solution:
     """Find the best placement that leaves no tier empty; see the module's note.
 
     Parameters
     ----------
     solver : Solver
+    bars : iterable of (int, int)
+        Cell and place of the tier that it must not run on.
 
     Returns
     -------
@@ -290,7 +307,7 @@ def find_best_split(solver: Solver) -> Solution:
     One solve where the optimum is proper; else, with two tiers, usually one for each leaf or root,
     at most one for each pair of them; with more tiers up to one for each cell and empty tier.
     """
-    search = _SplitSearch(solver=solver)
+    search = _SplitSearch(solver=solver, bars=tuple(bars))
     best = search.run()
     if best is None:
         raise InfeasiblePlacementError(explain_no_split(solver.demands))
@@ -302,6 +319,7 @@ class _SplitSearch:
     """Solves under pins that together cover every proper split, cheapest first."""
 
     solver: Solver
+    bars: tuple[Bar, ...] = ()
     _open: list[tuple[tuple[float, bool, int, int], int, Solution, tuple[Bar, ...]]] = field(
         default_factory=list
     )
@@ -309,7 +327,7 @@ class _SplitSearch:
 
     def run(self) -> Solution | None:
         """Search; None if no proper split is left."""
-        self._push(())
+        self._push(self.bars)
         best: Solution | None = None
         while self._open:
             _, _, solution, bars = heapq.heappop(self._open)
@@ -326,8 +344,10 @@ class _SplitSearch:
 
     def _push(self, bars: tuple[Bar, ...]) -> None:
         """Solve under bars, and keep what comes out for later."""
+        # Bars on any cells would spoil a contraction.
+        solve = self.solver.solve if self.bars else self.solver.solve_ends
         try:
-            solution = self.solver.solve_ends(bars)
+            solution = solve(bars)
         except InfeasiblePlacementError:
             return
         heapq.heappush(self._open, (solution.priced.rank, next(self._count), solution, bars))

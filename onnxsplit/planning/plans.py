@@ -11,6 +11,7 @@ from onnxsplit.planning import energy_wording
 from onnxsplit.planning.alternatives import find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
+from onnxsplit.planning.baselines import find_baselines, name_repairs
 from onnxsplit.planning.breaches import check_placement
 from onnxsplit.planning.budgets import find_within_budgets
 from onnxsplit.planning.charging import charge
@@ -18,11 +19,13 @@ from onnxsplit.planning.clashes import explain_clash
 from onnxsplit.planning.coarsening import coarsen
 from onnxsplit.planning.constraints import Constraints, check_operators
 from onnxsplit.planning.data_homes import locate_data
+from onnxsplit.planning.detail import Detail
 from onnxsplit.planning.formulation import formulate
 from onnxsplit.planning.limit_notes import list_limit_assumptions, note_unsupported
 from onnxsplit.planning.limits import set_limits
 from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.mixture import tell_mix
+from onnxsplit.planning.objective_notes import describe_objective, name_objective_assumptions
 from onnxsplit.planning.optimum import (
     Solution,
     Solver,
@@ -30,6 +33,7 @@ from onnxsplit.planning.optimum import (
     find_optimum,
     price_wholes,
 )
+from onnxsplit.planning.outlooks import Outlook, look_out
 from onnxsplit.planning.pieces import combine, take_apart, take_memory
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
@@ -56,6 +60,7 @@ def make_plan(
     require_split: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
     solving: Solving | None = None,
+    detail: Detail | None = None,
 ) -> Plan:
     """Find the best placement, or the best proper split, and plan for it.
 
@@ -69,6 +74,8 @@ def make_plan(
         Below this share of the work on either tier the plan says so and names another cut.
     solving : Solving, optional
         By blocks or on the whole graph, and where it is certified.
+    detail : Detail, optional
+        What to tell beside the placement.
 
     Returns
     -------
@@ -82,7 +89,7 @@ def make_plan(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
-    graph, constraints = question.graph, constraints or Constraints()
+    graph, constraints, detail = question.graph, constraints or Constraints(), detail or Detail()
     solver, optimum = _open_and_solve(question, constraints, solving or Solving())
     is_split = optimum.priced.placement.verdict == "split"
     split = _find_split(solver, optimum)
@@ -118,6 +125,10 @@ def make_plan(
             optimum=optimum.priced,
             split=None if split is None else split.priced,
             balanced=balanced,
+            count=detail.alternatives,
+        ),
+        outlook=look_out(
+            question, solver, chosen.priced, optimum.priced, detail, splits_only=require_split
         ),
         notes=notes,
         reason=explain_cut(optimum.priced, price_wholes(solver)) if is_split else "",
@@ -125,7 +136,11 @@ def make_plan(
 
 
 def make_plan_for(
-    question: Question, placement: Placement, *, constraints: Constraints | None = None
+    question: Question,
+    placement: Placement,
+    *,
+    constraints: Constraints | None = None,
+    detail: Detail | None = None,
 ) -> Plan:
     """Plan for a given placement, and say what it costs against the optimum.
 
@@ -136,6 +151,8 @@ def make_plan_for(
         Of all the graph's operators. It may divide operators that one machine runs as a single
         kernel; their seconds are then shared equally, and the plan says so.
     constraints : Constraints, optional
+    detail : Detail, optional
+        What to tell beside the placement.
 
     Returns
     -------
@@ -151,7 +168,7 @@ def make_plan_for(
         The placement leaves out an operator or names one that does not exist, or as for
         `make_plan`.
     """
-    constraints = constraints or Constraints()
+    constraints, detail = constraints or Constraints(), detail or Detail()
     check_operators(question.graph, question.topology, placement)
     solver, optimum = _open_and_solve(question, constraints, Solving())
     priced = price_placement(question, placement)
@@ -172,8 +189,13 @@ def make_plan_for(
         chosen,
         verdict=optimum.priced.placement.verdict,
         alternatives=find_alternatives(
-            solver, _tabulate_if_two(solver), priced, optimum=optimum.priced
+            solver,
+            _tabulate_if_two(solver),
+            priced,
+            optimum=optimum.priced,
+            count=detail.alternatives,
         ),
+        outlook=look_out(question, solver, priced, optimum.priced, detail, splits_only=False),
         notes=[explain(priced, optimum.priced)],
     )
 
@@ -346,19 +368,22 @@ def _assemble(
     *,
     verdict: str,
     alternatives: tuple[Alternative, ...],
+    outlook: Outlook,
     notes: Sequence[str],
     reason: str = "",
 ) -> Plan:
     """Put a plan together, and check it."""
     priced = chosen.priced
+    baselines = find_baselines(solver)
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
         *question.places.assumptions,
         *question.assumptions,
         *list_limit_assumptions(question, solver.limits),
+        *name_objective_assumptions(question),
+        *name_repairs(baselines),
     )
-    wholes = {f"all-{tier}": whole for tier, whole in price_wholes(solver).items()}
     plan = Plan(
         model=solver.graph.identity,
         objective=question.objective.name,
@@ -371,17 +396,20 @@ def _assemble(
         certificate=chosen.certificate,
         statistics=solver.statistics,
         alternatives=alternatives,
-        baselines={name: whole.total_seconds for name, whole in wholes.items()},
+        baselines={entry.name: entry.priced.total_seconds for entry in baselines},
         baseline_joules={
-            name: whole.prediction.total_joules
-            for name, whole in wholes.items()
-            if whole.prediction.total_joules is not None
+            entry.name: entry.priced.prediction.total_joules
+            for entry in baselines
+            if entry.priced.prediction.total_joules is not None
         },
         assumptions=tuple(dict.fromkeys(assumptions)),
         notes=(*notes, *priced.notes),
         reason=reason,
         data=locate_data(question, priced.placement),
         mix=tell_mix(question, priced.placement),
+        objective_options=describe_objective(question),
+        sensitivity=outlook.sensitivity,
+        explanations=outlook.explanations,
     )
     check_plan(plan, question)
     return plan

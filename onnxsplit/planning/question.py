@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, TrainingDelay
-from onnxsplit.planning.backward import fill_backward
+from onnxsplit.planning.backward import fill_backward, lacks_backward
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
 from onnxsplit.profiles import Profile
@@ -144,6 +144,8 @@ class Question:
         Sentences: what of this nobody measured, beyond profiles and links.
     powers : mapping of str to Power
         Tier to what it draws, where joules are told beside another objective.
+    tabled_tiers : frozenset of str
+        Tiers where backward passes were not measured but come from a table of ratios.
 
     Raises
     ------
@@ -161,6 +163,7 @@ class Question:
     variants: tuple[Variant, ...] = ()
     assumptions: tuple[str, ...] = ()
     powers: Mapping[str, Power] = field(default_factory=dict)
+    tabled_tiers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""
@@ -260,7 +263,9 @@ def pose_question(
         if tier not in profiles:
             raise UsageError(f"The {tier} has no profile; give one for each tier.")
     fitted = {tier: match_profile(profiles[tier], graph) for tier in topology.tiers}
+    tabled: set[str] = set()
     if isinstance(objective, TrainingDelay):
+        tabled = {tier for tier, profile in fitted.items() if lacks_backward(profile)}
         fitted = {tier: fill_backward(profile, graph) for tier, profile in fitted.items()}
     return Question(
         graph=graph,
@@ -270,4 +275,5 @@ def pose_question(
         places=places or DataPlaces(),
         wires=wires or {},
         powers=powers or {},
+        tabled_tiers=frozenset(tabled),
     )

@@ -28,6 +28,7 @@ from onnxsplit.planning.charges import (
     up_column,
 )
 from onnxsplit.planning.coarsening import CoarseGraph
+from onnxsplit.planning.epochs import measure_labels
 from onnxsplit.planning.gradients import GradientFlow, follow_gradients, weigh_transfers
 from onnxsplit.planning.inference_charges import list_order
 from onnxsplit.planning.question import Question
@@ -95,7 +96,7 @@ def charge_training(
         order=(*list_order(coarse), *((loss, maker) for maker in sorted(makers))),
         tensors=(
             *_charge_tensors(question, objective, coarse, flow, banned),
-            _charge_labels(objective, loss),
+            _charge_labels(question, objective, loss),
         ),
         beyond=beyond,
         first=first,
@@ -230,16 +231,17 @@ def _has_gradient(graph: OperatorGraph, flow: GradientFlow, output: str) -> bool
     return maker is not None and maker in flow.backward
 
 
-def _charge_labels(objective: TrainingDelay, loss: int) -> TensorCharge:
+def _charge_labels(question: Question, objective: TrainingDelay, loss: int) -> TensorCharge:
     """Charge the labels of each iteration for their way to the loss."""
     forward = np.zeros((1, _COLUMNS))
     at_server = objective.labels_at == "server"
-    forward[0, _DOWN if at_server else _UP] = objective.iterations * objective.label_bytes
+    size = measure_labels(question, objective)
+    forward[0, _DOWN if at_server else _UP] = objective.iterations * size
     return TensorCharge(
         tensor=LABELS,
         maker=None,
         readers=(loss,),
         forward=forward,
-        size_bytes=objective.label_bytes,
+        size_bytes=size,
         starts_at_last=at_server,
     )

@@ -5,10 +5,11 @@ import math
 from onnxsplit.objectives import TrainingDelay
 from onnxsplit.placement import CostPart, PartKind, Placement
 from onnxsplit.planning.division import note_divided, share_groups
+from onnxsplit.planning.epochs import measure_labels
 from onnxsplit.planning.gradients import GradientFlow, follow_gradients, weigh_transfers
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.travel import Travel
-from onnxsplit.profiles import Profile
+from onnxsplit.tiers import Evidence
 
 _Way = tuple[PartKind, float, float]
 """Kind, bytes and rate."""
@@ -73,16 +74,23 @@ def _price_work(
         if tier == placement.tiers[0]:
             passes = (("device_forward", forward + run), ("device_backward", backward + run))
         parts += [
-            _work(kind, profile, tier, objective.iterations * seconds)
+            CostPart(
+                kind=kind,
+                where=tier,
+                seconds=objective.iterations * seconds,
+                evidence=_find_evidence(question, tier, kind),
+            )
             for kind, seconds in passes
             if seconds or placement.operators(tier)
         ]
     return parts, note_divided(divided)
 
 
-def _work(kind: PartKind, profile: Profile, tier: str, seconds: float) -> CostPart:
-    """Return a part that a tier spends."""
-    return CostPart(kind=kind, where=tier, seconds=seconds, evidence=profile.evidence)
+def _find_evidence(question: Question, tier: str, kind: PartKind) -> Evidence:
+    """Tell what a part of a tier rests on; what holds backward passes from a table is assumed."""
+    if tier in question.tabled_tiers and kind != "device_forward":
+        return "assumed"
+    return question.profiles[tier].evidence
 
 
 def _price_boundary(question: Question, travel: Travel, tier: str) -> float:
@@ -135,7 +143,7 @@ def _price_loss(
             down += size
     labels_travel = (objective.labels_at == "server") == loss_on_device
     rate = link.down_bytes_per_second if loss_on_device else link.up_bytes_per_second
-    labels = objective.label_bytes if labels_travel else 0
+    labels = measure_labels(question, objective) if labels_travel else 0
     count = objective.iterations
     parts = _price_ways(
         question,
@@ -147,7 +155,8 @@ def _price_loss(
         parts += [_travel(question, "round_trip", count * link.round_trip_seconds)]
     if not placement.operators(server) and not loss_on_device:
         run = count * question.profiles[server].run_seconds
-        parts += [_work("server", question.profiles[server], server, run)] if run else []
+        idle = question.profiles[server].evidence
+        parts += [CostPart(kind="server", where=server, seconds=run, evidence=idle)] if run else []
     return parts
 
 

@@ -10,6 +10,7 @@ from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.placement import Plan
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
+from onnxsplit.reporting.outlook_report import outlook_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.parity_report import describe_parity, summarise_parity
 from onnxsplit.reporting.plan_report import (
@@ -50,6 +51,7 @@ class BundleReport:
             *cost_blocks(self.plan),
             *mix_blocks(self.plan.mix, self.plan.predicted.total_seconds),
             *data_blocks(self.plan.data),
+            *outlook_blocks(self.plan),
             Sentence(text=word_certificate(self.plan), tone="quiet"),
             Sentence(text=word_statistics(self.plan), tone="quiet"),
             *self._parity_blocks(),

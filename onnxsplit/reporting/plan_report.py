@@ -12,6 +12,7 @@ from onnxsplit.placement import (
 )
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
+from onnxsplit.reporting.outlook_report import outlook_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
@@ -35,6 +36,7 @@ def describe_plan(plan: Plan) -> Page:
         *cost_blocks(plan),
         *mix_blocks(plan.mix, plan.predicted.total_seconds),
         *data_blocks(plan.data),
+        *outlook_blocks(plan),
         Sentence(
             text=word_certificate(plan),
             tone="quiet",
@@ -70,7 +72,7 @@ def headline(plan: Plan) -> tuple[Block, ...]:
 
 
 def cost_blocks(plan: Plan) -> tuple[Block, ...]:
-    """Lay out what crosses, the parts of the latency, and the other ways to place the model."""
+    """Lay out what crosses, the parts of the time, and the other ways to place the model."""
     travelling = (*plan.crossings, *plan.downloads)
     crossings = (_crossings_table(travelling),) if travelling else ()
     parts = (_parts_table(plan),) if plan.predicted.parts else ()
@@ -154,10 +156,10 @@ def _word_comparison(plan: Plan) -> str:
         if word_ratio(total, seconds) != "as fast"
         else f"as fast as {name}"
         for name, seconds in plan.baselines.items()
-        if name != plan.placement.verdict
+        if name.startswith("all-") and name != plan.placement.verdict
     ]
     compared = f": {', '.join(others)}" if others else ""
-    return f"Predicted latency {word_duration(total)}{compared}.{_word_joules(plan)}"
+    return f"Predicted {_word_measure(plan)} {word_duration(total)}{compared}.{_word_joules(plan)}"
 
 
 def _word_joules(plan: Plan) -> str:
@@ -168,10 +170,18 @@ def _word_joules(plan: Plan) -> str:
     others = [
         f"{word_energy(drawn)} for {name}"
         for name, drawn in plan.baseline_joules.items()
-        if name != plan.placement.verdict
+        if name.startswith("all-") and name != plan.placement.verdict
     ]
     compared = f" ({', '.join(others)})" if others else ""
     return f" Predicted energy {word_energy(joules)}{compared}."
+
+
+_MEASURES = {"training": "delay of an epoch"}
+
+
+def _word_measure(plan: Plan) -> str:
+    """Name what the predicted time is the time of."""
+    return _MEASURES.get(plan.objective, "latency")
 
 
 def _crossings_table(crossings: tuple[Crossing, ...]) -> Table:
@@ -227,7 +237,7 @@ def _parts_table(plan: Plan) -> Table:
     """List what the predicted time is made of."""
     total = plan.predicted.total_seconds
     return Table(
-        title="Predicted latency",
+        title=f"Predicted {_word_measure(plan)}",
         columns=(
             Column(title="part"),
             Column(title="time", alignment="right"),
@@ -270,6 +280,13 @@ def _word_part(part: CostPart) -> str:
     return _PART_WORDS[part.kind].format(tier=part.where, near=near, far=far)
 
 
+_BASELINES = {
+    "chain": "chain: best prefix of the order",
+    "qdmp": "qdmp: cut vertices alone",
+    "dads": "dads, as published",
+}
+
+
 def _comparison_table(plan: Plan) -> Table:
     """Put the plan beside the baselines and the alternatives."""
     total = plan.predicted.total_seconds
@@ -277,7 +294,15 @@ def _comparison_table(plan: Plan) -> Table:
     rows = [(f"this ({plan.placement.verdict})", *_sends(plan.crossings), word_duration(total), "")]
     for name, seconds in plan.baselines.items():
         if name != plan.placement.verdict:
-            rows.append((name, "", "", word_duration(seconds), word_ratio(seconds, total)))
+            rows.append(
+                (
+                    _BASELINES.get(name, name),
+                    "",
+                    "",
+                    word_duration(seconds),
+                    word_ratio(seconds, total),
+                )
+            )
             told.append(plan.baseline_joules.get(name))
     for alternative in plan.alternatives:
         seconds = alternative.prediction.total_seconds
@@ -292,7 +317,7 @@ def _comparison_table(plan: Plan) -> Table:
             Column(title="placement"),
             Column(title="cut at", is_name=True),
             Column(title="sends", alignment="right"),
-            Column(title="latency", alignment="right"),
+            Column(title="time" if plan.objective in _MEASURES else "latency", alignment="right"),
             Column(title="compared"),
             *energy,
         ),

@@ -25,6 +25,7 @@ from onnxsplit.parity.verification import (
 from onnxsplit.placement import Plan
 from onnxsplit.planning.memory import measure_peaks
 from onnxsplit.planning.mixes import list_graphs
+from onnxsplit.planning.objective_notes import note_stages
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
@@ -132,7 +133,8 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
 
     def make(asked: Inquiry) -> Plan:
         made = _make_plan(asked, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
-        return close_loop(made, asked, loop, progress)
+        made = close_loop(made, asked, loop, progress)
+        return replace(made, notes=(*note_stages(asked.question), *made.notes))
 
     settled = settle_boundary(inquiry, make, progress)
     plan, engine = settled.plan, inquiry.request.engine
@@ -278,6 +280,7 @@ def _make_plan(
             require_split=not allow_whole,
             min_share=min_share,
             solving=inquiry.request.solving,
+            detail=inquiry.detail,
         )
         return refine_plan(made, inquiry, require_split=not allow_whole)
     placement = place_cut(inquiry.question.graph, cut_at, inquiry.question.topology.tiers)
@@ -286,7 +289,9 @@ def _make_plan(
             f"--cut-at {','.join(cut_at)} leaves nothing to the {placement.tiers[-1]}: every"
             " operator is upstream of it. Name a tensor further up."
         )
-    return make_plan_for(inquiry.question, placement, constraints=inquiry.constraints)
+    return make_plan_for(
+        inquiry.question, placement, constraints=inquiry.constraints, detail=inquiry.detail
+    )
 
 
 def _check_recomputing(

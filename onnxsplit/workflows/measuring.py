@@ -96,7 +96,7 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
     Raises
     ------
     UsageError
-        Measuring was asked for, and neither tier is this machine.
+        Measuring was asked for, and neither tier is this machine or the objective is not latency.
     ProfileMismatchError
         Stage times are of another model or of other input sizes.
     ModelError
@@ -120,7 +120,9 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
     notes.extend(_note_unused(given, candidates))
     chosen = next(candidate for candidate in measured if candidate.is_chosen)
     if chosen.placement != plan.placement:
-        plan = make_plan_for(question, chosen.placement, constraints=constraints)
+        plan = make_plan_for(
+            question, chosen.placement, constraints=constraints, detail=inquiry.detail
+        )
         small = note_small_share(solver, chosen.placement, loop.min_share)
         notes = [*small, explain_choice(measured), *notes]
     return replace(plan, measured=measured, notes=(*notes, *plan.notes))

@@ -72,9 +72,10 @@ def plan(
                 constraints=constraints,
                 require_split=require_split,
                 solving=asked.request.solving,
+                detail=asked.detail,
             )
             return refine_plan(made, asked, require_split=require_split)
-        return make_plan_for(question, wanted, constraints=constraints)
+        return make_plan_for(question, wanted, constraints=constraints, detail=asked.detail)
 
     return settle_boundary(inquiry, make, progress).plan
 

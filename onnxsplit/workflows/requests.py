@@ -9,6 +9,7 @@ from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.detail import DEFAULT_ALTERNATIVES, Detail
 from onnxsplit.planning.mixes import pose_mix
 from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.planning.reduction import Certified, Method, Solving
@@ -61,6 +62,9 @@ class PlanWishes(LimitWishes, total=False):
     state: Sequence[str]
     method: Method
     certify: Certified
+    alternatives: int
+    sensitivity: bool
+    explain: Sequence[str]
     threads: int | None
     provider: str | None
     cache: bool
@@ -109,6 +113,12 @@ class PlanRequest(LimitRequest):
         ``general``, ``blockwise`` or ``auto``: how the cut is found; its cost is the same.
     certify : str
         ``solved``, or ``original`` to certify on the whole graph what was found on a contracted.
+    alternatives : int
+        How many of the next best splits the plan lists.
+    sensitivity : bool
+        Whether the plan tells how far rates and speeds may move before the answer changes.
+    explain : sequence of str
+        Operators of which the plan says why they are where they are.
     threads, provider, cache
         How this machine is measured, if it is.
     boundary : str, optional
@@ -151,6 +161,9 @@ class PlanRequest(LimitRequest):
     state: Sequence[str] = (AUTO,)
     method: Method = "auto"
     certify: Certified = "solved"
+    alternatives: int = DEFAULT_ALTERNATIVES
+    sensitivity: bool = False
+    explain: Sequence[str] = ()
     threads: int | None = None
     provider: str | None = None
     cache: bool = True
@@ -164,6 +177,10 @@ class PlanRequest(LimitRequest):
         check_boundary(self.boundary, self.max_drift)
         if self.recompute and self.boundary is not None:
             raise UsageError("--recompute and --boundary do not work together; give one of them.")
+        if self.recompute and (self.sensitivity or self.explain):
+            raise UsageError(
+                "--sensitivity and --explain do not go with --recompute; leave one out."
+            )
 
     @property
     def engine(self) -> EngineOptions:
@@ -212,6 +229,15 @@ class PlanRequest(LimitRequest):
         """Where data lives."""
         return DataOptions(input_at=self.input_at, output_at=self.output_at, state=self.state)
 
+    @property
+    def detail(self) -> Detail:
+        """What the plan is to tell beside its placement."""
+        return Detail(
+            alternatives=self.alternatives,
+            sensitivity=self.sensitivity,
+            explain=tuple(self.explain),
+        )
+
     def size_inputs(self, *, batches: int = 1) -> InputOptions:
         """Return how the model's inputs are fixed."""
         return InputOptions(
@@ -238,6 +264,11 @@ class Inquiry:
     def constraints(self) -> Constraints:
         """What a placement must respect."""
         return self.request.constraints
+
+    @property
+    def detail(self) -> Detail:
+        """What the plan is to tell beside its placement."""
+        return self.request.detail
 
 
 def open_inquiry(

@@ -30,6 +30,8 @@ def commands(workshop: Workshop) -> Mapping[str, list[object]]:
         "limits": ["plan", *planned, "--device-memory", "1MB", "--private-depth", "1"],
         "energy": ["plan", *planned, "--objective", "energy", "--device-watts", "3"],
         "frontier": ["frontier", *planned, "--two-dimensional", "--svg", "frontier.svg"],
+        "outlook": ["plan", *planned, "--sensitivity", "--explain", "conv2"],
+        "training": ["plan", *planned, "--objective", "training", "--iterations", "3"],
         "verify": ["verify", workshop.bundle, "--model", workshop.model],
         "verify alone": ["verify", workshop.bundle],
         "inspect": ["inspect", workshop.model],
@@ -49,6 +51,8 @@ NAMES = [
     "frontier",
     "narrow",
     "sent",
+    "outlook",
+    "training",
     "verify",
     "verify alone",
     "inspect",
@@ -184,7 +188,7 @@ def test_the_plan_s_parts_add_up_and_its_proof_is_tight(
         document["predicted"]["total_seconds"], rel=1e-9
     )
     assert document["certificate"]["cut_ticks"] == document["certificate"]["flow_ticks"]
-    assert set(document["baselines"]) == {"all-device", "all-server"}
+    assert set(document["baselines"]) == {"all-device", "all-server", "chain", "qdmp", "dads"}
     assert document["predicted"]["total_seconds"] <= min(document["baselines"].values()) * (
         1 + 1e-9
     )

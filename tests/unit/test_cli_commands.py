@@ -20,6 +20,7 @@ from onnxsplit.errors import (
     OutputError,
     UnsupportedModelError,
 )
+from onnxsplit.objectives import TrainingDelay
 from onnxsplit.progress import Progress
 from tests.made_results import (
     FOLDER,
@@ -102,6 +103,9 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "force": False,
         "verify": True,
         "batches": 2,
+        "alternatives": 3,
+        "sensitivity": False,
+        "explain": (),
         "threads": None,
         "provider": None,
         "cache": True,
@@ -137,6 +141,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
+        " --alternatives 5 --sensitivity --explain conv1"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
         " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
         " --method blockwise --certify original --device-ops ops.txt --ban-tensor h*"
@@ -192,10 +197,27 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "force": True,
         "verify": False,
         "batches": 3,
+        "alternatives": 5,
+        "sensitivity": True,
+        "explain": ["conv1"],
         "threads": 2,
         "provider": "CPUExecutionProvider",
         "cache": False,
     }
+
+
+def test_training_options_become_one_objective(install: Install) -> None:
+    seen = install("planning", "plan", make_plan())
+    line = (
+        "plan m.onnx --objective training --iterations 5 --labels device --label-bytes 256B"
+        " --freeze conv1* --freeze op:Gemm"
+    )
+    assert run_line(line) == 0
+    assert seen["objective"] == TrainingDelay(
+        iterations=5, labels_at="device", label_bytes=256, frozen=("conv1*", "op:Gemm")
+    )
+    assert run_line("plan m.onnx --objective training") == 0
+    assert seen["objective"] == TrainingDelay(iterations=1, labels_at="server", label_bytes=None)
 
 
 def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Path) -> None:
@@ -365,6 +387,10 @@ def test_a_bug_shows_its_traceback_only_when_asked(
         ("plan m.onnx --threads four", "'four'"),
         ("plan m.onnx --format xml", "'xml'"),
         ("plan m.onnx --objective joy", "'joy'"),
+        ("plan m.onnx --iterations 3", "--iterations goes with --objective training"),
+        ("plan m.onnx --freeze a", "--freeze goes with --objective training"),
+        ("plan m.onnx --objective training --iterations 0", "0 is too small"),
+        ("plan m.onnx --objective training --label-bytes 256", "no unit"),
         ("plan m.onnx extra", "extra"),
         ("plan m.onnx --shape x", "'x'"),
         ("merge d", "--output"),

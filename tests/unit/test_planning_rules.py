@@ -141,7 +141,9 @@ def test_the_plan_is_the_cheapest_and_its_parts_add_up() -> None:
     plan = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY))
     assert plan.verdict == "all-server"
     assert plan.predicted.total_seconds == pytest.approx(2.5)
-    assert plan.baselines == pytest.approx({"all-device": 7.5, "all-server": 2.5})
+    assert plan.baselines == pytest.approx(
+        {"all-device": 7.5, "all-server": 2.5, "chain": 2.5, "qdmp": 2.5, "dads": 2.5}
+    )
     split = make_plan(pose_question(CHAIN, PROFILES, TOPOLOGY), require_split=True)
     assert split.placement.operators("device") == ("conv1",)
     # 1.0 + 0.65 + 40/100 + 25/50 + 0.25

@@ -19,11 +19,13 @@ from onnxsplit.reporting.stages_report import describe_timings
 from tests.made_results import (
     FOLDER,
     make_crossing,
+    make_explanations,
     make_manifest,
     make_measured,
     make_parity,
     make_plan,
     make_profile,
+    make_sensitivity,
     make_timings,
 )
 
@@ -298,3 +300,33 @@ def test_a_profile_of_segments_lists_them_and_says_that_the_whole_does_not_fit()
         "12 operators from conv0 to relu5: 20 ms, 40 MB of weights, 90 MB resident" in text
         for text in said
     )
+
+
+def test_a_plan_tells_how_far_figures_may_move_and_what_is_best_beyond() -> None:
+    plan = dataclasses.replace(make_plan(), sensitivity=make_sensitivity())
+    said = list(texts(describe_plan(plan)))
+    assert "Best of all is all-server, and stays so while, all else equal," in said
+    assert (
+        "the uplink of device->server (now 100 Mbit/s) is at least 16 Mbit/s and at most"
+        " 116 Mbit/s: below that all-device, above that all-server; staying would cost 11.8 ms at"
+        " twice the figure"
+    ) in said
+    assert "the downlink of device->server (now unlimited) is anything" in said
+    assert (
+        "the speed of server (now 1x) is at least 0.5x: below that all-device; staying would cost"
+        " 11.8 ms at twice the figure"
+    ) in said
+
+
+def test_a_plan_says_why_an_operator_is_where_it_is() -> None:
+    plan = dataclasses.replace(make_plan(), explanations=make_explanations())
+    said = list(texts(describe_plan(plan)))
+    assert (
+        "'op_1' is on the device: the best placement with it on the server costs 4.6 ms more, with"
+        " 1 other operator moved along, and crosses at 'data_0' (602 kB)."
+    ) in said
+    assert (
+        "'op_0' is on the device: it can't be on the server, because it is pinned to the device."
+    ) in said
+    energy = dataclasses.replace(plan, objective="energy")
+    assert any("costs 0.0046 J more" in text for text in texts(describe_plan(energy)))

@@ -16,11 +16,13 @@ from onnxsplit.reporting.schemas import SCHEMA_NAMES, load_schema
 from onnxsplit.tiers import Link, Topology
 from tests.made_results import (
     FOLDER,
+    make_explanations,
     make_manifest,
     make_measured,
     make_parity,
     make_plan,
     make_profile,
+    make_sensitivity,
     make_timings,
 )
 
@@ -36,7 +38,13 @@ HAND_MADE = {
 
 def make_documents() -> dict[str, dict[str, Any]]:
     plan, parity = make_plan(notes=("This split moves only 1 % of the compute.",)), make_parity()
-    plan = replace(plan, measured=make_measured())
+    plan = replace(
+        plan,
+        measured=make_measured(),
+        objective_options={"iterations": 3, "labels_at": "server"},
+        sensitivity=make_sensitivity(),
+        explanations=make_explanations(),
+    )
     manifest = make_manifest(plan, parity)
     report = BundleReport(folder=FOLDER, manifest=manifest, plan=plan, parity=parity)
     return {
