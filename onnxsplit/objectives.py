@@ -138,5 +138,19 @@ class TrainingDelay:
             raise UsageError(f"The labels have {self.label_bytes} bytes; give 0 or more.")
 
 
-Objective = InferenceLatency | Energy | TrainingDelay
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Seconds from one result to the next when inferences follow each other as in a pipeline.
+
+    Notes
+    -----
+    The period is the largest of: computing on each tier, and sending on each link, up and down,
+    for one inference. Every tier and each direction of every link works on one input at a time.
+    """
+
+    name: ClassVar[str] = "throughput"
+    unit: ClassVar[str] = "s"
+
+
+Objective = InferenceLatency | Energy | TrainingDelay | Throughput
 """Every objective that a plan can be made for."""

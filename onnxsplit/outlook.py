@@ -151,6 +151,52 @@ class Explanation:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeOff:
+    """A placement that no other beats in both latency and period.
+
+    Parameters
+    ----------
+    latency_seconds, period_seconds : float
+    placement : Successor
+    """
+
+    latency_seconds: float
+    period_seconds: float
+    placement: Successor
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trade-off as the plan holds it."""
+        return {
+            "latency_seconds": self.latency_seconds,
+            "period_seconds": self.period_seconds,
+            **self.placement.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The trade-offs between latency and throughput.
+
+    Parameters
+    ----------
+    points : tuple of TradeOff
+        From the least period to the least latency.
+    is_complete : bool
+        Every placement was looked at; else these are the ones that were found.
+    """
+
+    points: tuple[TradeOff, ...]
+    is_complete: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the front as the plan holds it."""
+        return {
+            "complete": self.is_complete,
+            "points": [point.to_json() for point in self.points],
+        }
+
+
 def _finite(number: float) -> float | None:
     """Write infinity as JSON can."""
     return None if number == float("inf") else number

@@ -1,13 +1,13 @@
 """The answer: which operator runs where, what crosses, what it costs, and why that is best."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from onnxsplit.errors import PlanError
 from onnxsplit.graph import ModelIdentity
-from onnxsplit.outlook import Explanation, Sensitivity
+from onnxsplit.outlook import Explanation, Front, Sensitivity
 from onnxsplit.tiers import Evidence, Topology
 
 PLAN_SCHEMA = "onnxsplit.plan/1"
@@ -229,20 +229,30 @@ class Prediction:
     parts : tuple of CostPart
     total_joules : float or None
         Where energy counts.
+    period_seconds : float or None
+        From one result to the next in a pipeline, where throughput counts.
     """
 
     total_seconds: float
     parts: tuple[CostPart, ...]
     total_joules: float | None = None
+    period_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction as the plan holds it."""
         energy = {} if self.total_joules is None else {"total_joules": self.total_joules}
+        period = {} if self.period_seconds is None else {"period_seconds": self.period_seconds}
         return {
             "total_seconds": self.total_seconds,
             **energy,
+            **period,
             "parts": [part.to_json() for part in self.parts],
         }
+
+    @property
+    def compared_seconds(self) -> float:
+        """Seconds that placements are compared by: latency, or the period where that counts."""
+        return self.total_seconds if self.period_seconds is None else self.period_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,10 +313,11 @@ class Certificate:
     restriction : str
         What the optimum was taken over, such as ``proper splits``; empty for all placements.
     method : str
-        ``minimum cut``, or ``branch and bound`` where budgets decide.
+        ``minimum cut``; ``branch and bound`` where budgets decide; for throughput ``enumeration``,
+        where every placement was priced, or ``integer program``.
     gap_seconds : float
-        How far the true optimum may lie below, because branch and bound ran out of time; in
-        joules where the objective is energy.
+        How far the true optimum may lie below, because branch and bound or the integer program
+        ran out; in joules where the objective is energy.
     """
 
     cut_ticks: int
@@ -574,6 +585,8 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     objective_options : mapping of str to object
         What else the objective was told, such as an epoch's iterations; empty for latency.
+    front : Front or None
+        The trade-offs between latency and period, where throughput is the objective.
     sensitivity : Sensitivity or None
         How firm the answer is, where that was asked for.
     explanations : tuple of Explanation
@@ -609,6 +622,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    front: Front | None = None
     sensitivity: Sensitivity | None = None
     explanations: tuple[Explanation, ...] = ()
     measured: tuple[MeasuredCandidate, ...] = ()
@@ -650,22 +664,18 @@ class Plan:
             "notes": list(self.notes),
             "reason": self.reason,
         }
-        if self.data:
-            document["data"] = self.data.to_json()
-        if self.mix:
-            document["mix"] = [share.to_json() for share in self.mix]
-        if self.baseline_joules:
-            document["baseline_joules"] = dict(self.baseline_joules)
-        if self.objective_options:
-            document["objective_options"] = dict(self.objective_options)
-        if self.sensitivity is not None:
-            document["sensitivity"] = self.sensitivity.to_json()
-        if self.explanations:
-            document["explanations"] = [entry.to_json() for entry in self.explanations]
-        if self.measured:
-            document["measured"] = [candidate.to_json() for candidate in self.measured]
-        if self.boundary is not None:
-            document["boundary"] = self.boundary.to_json()
-        if self.recomputed:
-            document["recomputed"] = list(self.recomputed)
+        document.update({key: entry for key, entry in self._tell_more() if entry})
         return document
+
+    def _tell_more(self) -> Iterator[tuple[str, Any]]:
+        """Yield what a plan's file holds only where there is any."""
+        yield "data", self.data.to_json() if self.data else None
+        yield "mix", [share.to_json() for share in self.mix]
+        yield "baseline_joules", dict(self.baseline_joules)
+        yield "objective_options", dict(self.objective_options)
+        yield "pareto", None if self.front is None else self.front.to_json()
+        yield "sensitivity", None if self.sensitivity is None else self.sensitivity.to_json()
+        yield "explanations", [entry.to_json() for entry in self.explanations]
+        yield "measured", [candidate.to_json() for candidate in self.measured]
+        yield "boundary", None if self.boundary is None else self.boundary.to_json()
+        yield "recomputed", list(self.recomputed)

@@ -17,7 +17,7 @@ Tiers = Mapping[str, int]
 """Operator to the place of its tier."""
 
 
-def _exact(number: float) -> Fraction:
+def exact(number: float) -> Fraction:
     return Fraction(str(number))
 
 
@@ -80,14 +80,14 @@ def _second(asked: Asked, kind: str, place: int) -> Fraction:
         return Fraction(1)
     assert isinstance(asked.objective, Energy)
     powers = [asked.objective.powers.get(name, Power()) for name in asked.names]
-    waiting = _exact(asked.objective.joules_per_second)
+    waiting = exact(asked.objective.joules_per_second)
     own = {
         "compute": powers[place].compute_watts,
         "up": powers[place].transmit_watts,
         "down": powers[place].receive_watts,
         "trip": powers[place].idle_watts,
     }[kind]
-    return waiting + _exact(own) + sum(_exact(power.idle_watts) for power in powers[:place])
+    return waiting + exact(own) + sum(exact(power.idle_watts) for power in powers[:place])
 
 
 def _price_inference(asked: Asked, tier: Tiers) -> Fraction | None:
@@ -104,7 +104,7 @@ def _price_inference(asked: Asked, tier: Tiers) -> Fraction | None:
         if tensor not in pasts:
             start = tier[maker[tensor]] if tensor in maker else 0
             costs += [
-                _price_hop(asked, tensor, *hop) for hop in _list_hops(asked, tier, tensor, start)
+                _price_hop(asked, tensor, *hop) for hop in list_hops(asked, tier, tensor, start)
             ]
             if tensor in graph.outputs and tensor in maker:
                 costs.append(_price_return(asked, tensor, start))
@@ -117,13 +117,13 @@ def _price_work(asked: Asked, tier: Tiers) -> Fraction:
         profile = asked.profiles[name]
         for group in profile.groups:
             if tier[group.operators[0]] == place:
-                total += _exact(group.seconds) * _second(asked, "compute", place)
+                total += exact(group.seconds) * _second(asked, "compute", place)
         if place in tier.values() if place == 0 else any(t >= place for t in tier.values()):
-            total += _exact(profile.run_seconds) * _second(asked, "compute", place)
+            total += exact(profile.run_seconds) * _second(asked, "compute", place)
     return total
 
 
-def _list_hops(asked: Asked, tier: Tiers, tensor: str, start: int) -> list[tuple[int, int]]:
+def list_hops(asked: Asked, tier: Tiers, tensor: str, start: int) -> list[tuple[int, int]]:
     """List the neighbouring tiers between which a value travels to its readers."""
     last, places = len(asked.names) - 1, asked.places
     readers = [tier[op.name] for op in asked.graph if tensor in op.inputs]
@@ -144,7 +144,7 @@ def _price_return(asked: Asked, tensor: str, start: int) -> Fraction | None:
     return sum(
         (
             Fraction(size or 0)
-            / _exact(asked.links[link].down_bytes_per_second)
+            / exact(asked.links[link].down_bytes_per_second)
             * _second(asked, "down", link)
             for link in range(start)
         ),
@@ -162,12 +162,12 @@ def _price_hop(asked: Asked, tensor: str, here: int, there: int) -> Fraction | N
     kind = "up"
     if there < here:
         rate, kind = asked.links[link].down_bytes_per_second, "down"
-    cost = Fraction(size) / _exact(rate) * _second(asked, kind, link)
+    cost = Fraction(size) / exact(rate) * _second(asked, kind, link)
     sent = asked.profiles[asked.names[here]].boundaries.get(tensor, BoundaryCost()).send_seconds
     taken = asked.profiles[asked.names[there]].boundaries.get(tensor, BoundaryCost())
-    send, take = _exact(sent), _exact(taken.receive_seconds)
+    send, take = exact(sent), exact(taken.receive_seconds)
     if wire:
-        send, take = send + _exact(wire.send_seconds), take + _exact(wire.receive_seconds)
+        send, take = send + exact(wire.send_seconds), take + exact(wire.receive_seconds)
     return cost + send * _second(asked, "compute", here) + take * _second(asked, "compute", there)
 
 
@@ -181,7 +181,7 @@ def _price_trips(asked: Asked, tier: Tiers) -> Fraction:
             everything = everything and places.outputs_at_last >= set(graph.outputs)
             pays = not everything or any(t <= place for t in tier.values())
         if pays:
-            total += _exact(link.round_trip_seconds) * _second(asked, "trip", place)
+            total += exact(link.round_trip_seconds) * _second(asked, "trip", place)
     return total
 
 
@@ -237,7 +237,7 @@ class Learning:
 def _price_training(asked: Asked, objective: TrainingDelay, tier: Tiers) -> Fraction | None:
     graph, link = asked.graph, asked.links[0]
     learning = Learning(graph=graph, frozen=objective.frozen)
-    up, down = _exact(link.up_bytes_per_second), _exact(link.down_bytes_per_second)
+    up, down = exact(link.up_bytes_per_second), exact(link.down_bytes_per_second)
     on_device = {weight for op in graph if tier[op.name] == 0 for weight in op.weights}
     at_server = {weight for op in graph if tier[op.name] == 1 for weight in op.weights}
     if on_device & at_server & learning.trained:
@@ -268,9 +268,9 @@ def _price_passes(asked: Asked, tier: Tiers, learning: Learning) -> Fraction:
     for place, name in enumerate(asked.names):
         for group in asked.profiles[name].groups:
             if tier[group.operators[0]] == place:
-                total += _exact(group.seconds)
+                total += exact(group.seconds)
                 if backward & set(group.operators):
-                    total += _exact(group.backward_seconds or 0.0)
+                    total += exact(group.backward_seconds or 0.0)
     return total
 
 
@@ -279,7 +279,7 @@ def _price_iteration(
 ) -> Fraction | None:
     """Price what one iteration transfers with the loss on one side."""
     graph, link = asked.graph, asked.links[0]
-    up, down = _exact(link.up_bytes_per_second), _exact(link.down_bytes_per_second)
+    up, down = exact(link.up_bytes_per_second), exact(link.down_bytes_per_second)
     cost = Fraction(0)
     for tensor, spec in graph.tensors.items():
         if tier.get(graph.producer(tensor) or "", 0) == 1:
@@ -298,7 +298,7 @@ def _price_iteration(
         size = 8 * int(rows or 0) if objective.label_bytes is None else objective.label_bytes
         cost += Fraction(size) / (down if loss == 0 else up)
     uses_link = loss == 1 or 1 in tier.values()
-    return cost + (_exact(link.round_trip_seconds) if uses_link else 0)
+    return cost + (exact(link.round_trip_seconds) if uses_link else 0)
 
 
 def draw_asked(rng: random.Random, kind: str) -> Asked:

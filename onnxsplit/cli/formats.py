@@ -28,6 +28,7 @@ class ObjectiveName(StrEnum):
     LATENCY = "latency"
     ENERGY = "energy"
     TRAINING = "training"
+    THROUGHPUT = "throughput"
 
 
 class MethodName(StrEnum):

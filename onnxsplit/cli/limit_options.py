@@ -176,7 +176,7 @@ def gather_objective(  # noqa: PLR0913 - typer reads one parameter for each opti
         A power is negative or not finite, or energy is to be minimised and nobody said what
         anything draws; or an option goes with another objective.
     """
-    from onnxsplit.objectives import Energy, Power  # noqa: PLC0415 - help must not load it
+    from onnxsplit.objectives import Energy, Power, Throughput  # noqa: PLC0415 - help must not load it
 
     training = read_training(
         objective, iterations=iterations, labels=labels, label_bytes=label_bytes, freeze=freeze
@@ -194,6 +194,8 @@ def gather_objective(  # noqa: PLR0913 - typer reads one parameter for each opti
     if objective is not ObjectiveName.ENERGY:
         if joules_per_second:
             raise UsageError("--joules-per-second is for --objective energy; leave it out.")
+        if objective is ObjectiveName.THROUGHPUT:
+            return {"objective": Throughput(), "powers": powers}
         if training is None:
             return {"powers": powers}
         if powers:

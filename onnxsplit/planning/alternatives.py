@@ -60,15 +60,25 @@ def find_alternatives(
     for reason, priced in (*listed[:named], *sorted(listed[named:], key=_rank)):
         if identify(priced) not in seen:
             seen.add(identify(priced))
-            kept.append(
-                Alternative(
-                    reason=reason,
-                    placement=priced.placement,
-                    prediction=priced.prediction,
-                    crossings=priced.crossings,
-                )
-            )
+            kept.append(describe_alternative(reason, priced))
     return tuple(kept)
+
+
+def describe_alternative(reason: str, priced: PricedPlacement) -> Alternative:
+    """Describe another placement.
+
+    Parameters
+    ----------
+    reason : str
+        Why it is listed.
+    priced : PricedPlacement
+    """
+    return Alternative(
+        reason=reason,
+        placement=priced.placement,
+        prediction=priced.prediction,
+        crossings=priced.crossings,
+    )
 
 
 def _list_next(

@@ -55,12 +55,14 @@ class Baseline:
     is_repaired: bool = False
 
 
-def find_baselines(solver: Solver) -> tuple[Baseline, ...]:
+def find_baselines(solver: Solver, *, wholes_only: bool = False) -> tuple[Baseline, ...]:
     """Find the baselines that cost about as much as a plan: wholes, chain, qdmp and dads.
 
     Parameters
     ----------
     solver : Solver
+    wholes_only : bool
+        Leave out the other methods, which minimise sums: a period is none.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def find_baselines(solver: Solver) -> tuple[Baseline, ...]:
     found = [
         Baseline(name=f"all-{tier}", priced=priced) for tier, priced in price_wholes(solver).items()
     ]
-    if len(solver.formulation.tiers) == _TIERS:
+    if len(solver.formulation.tiers) == _TIERS and not wholes_only:
         table = price_prefixes(solver)
         others = (
             find_chain(solver, table),

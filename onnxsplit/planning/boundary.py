@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from onnxsplit.errors import UsageError
-from onnxsplit.objectives import Energy, TrainingDelay
+from onnxsplit.objectives import Energy, Throughput, TrainingDelay
 from onnxsplit.planning.prices import EVERY_SECOND, SecondPrices, price_energy
 from onnxsplit.planning.question import Question, WireFormat
 
@@ -39,7 +39,8 @@ def choose_wires(question: Question, choices: Choices) -> Question:
     Raises
     ------
     UsageError
-        The objective is training, where gradients would have to be narrowed as well.
+        The objective is training, where gradients would have to be narrowed as well, or
+        throughput.
 
     Notes
     -----
@@ -48,6 +49,11 @@ def choose_wires(question: Question, choices: Choices) -> Question:
     if isinstance(question.objective, TrainingDelay):
         raise UsageError(
             "--boundary narrows the crossings of an inference; for training leave it out."
+        )
+    if isinstance(question.objective, Throughput):
+        raise UsageError(
+            "--boundary takes what is best for each crossing alone, which the period of a pipeline"
+            " does not allow; leave it out for --objective throughput."
         )
     wires = dict(question.wires)
     for tensor, formats in choices.items():

@@ -5,13 +5,14 @@ Inference Acceleration on the Edge" (INFOCOM 2019), the cut itself arXiv 2507.01
 rebuilt here from their ideas and corrected where brute force showed a difference.
 """
 
-from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
+from onnxsplit.objectives import Energy, InferenceLatency, Throughput, TrainingDelay
 from onnxsplit.planning.charges import Charges, mix_charges
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.inference_charges import charge_inference
 from onnxsplit.planning.mixes import list_questions, time_cells
 from onnxsplit.planning.prices import EVERY_SECOND, price_energy
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.resources import charge_resources
 from onnxsplit.planning.training_charges import charge_training
 
 
@@ -28,7 +29,7 @@ def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -
     Returns
     -------
     Charges
-        In the objective's unit.
+        In the objective's unit; for throughput the columns are resources, not parameters of links.
 
     Raises
     ------
@@ -54,3 +55,5 @@ def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -
             return charge_inference(question, coarse, banned, prices)
         case TrainingDelay():
             return charge_training(question, question.objective, coarse, banned)
+        case Throughput():
+            return charge_resources(question, coarse, banned)

@@ -1,7 +1,10 @@
 """Every placement of a device and a server, one by one: order ideals, under a guard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Placement
@@ -28,31 +31,54 @@ class Enumeration:
     ideals: int
 
 
-def list_ideals(coarse: CoarseGraph) -> Iterator[frozenset[int]]:
+def list_ideals(coarse: CoarseGraph) -> Iterator[int]:
     """Yield every set of cells that holds what its members read from, each once.
 
     Parameters
     ----------
     coarse : CoarseGraph
 
+    Yields
+    ------
+    int
+        Bit ``c`` is set if cell ``c`` is in the set, and so runs on the device.
+
     Notes
     -----
-    O(cells) for each; there may be exponentially many. The sets that hold a cell and those that
-    don't are listed apart: with it go all before it, without it none behind it.
+    A few operations on whole numbers of as many bits as there are cells for each set; there may be
+    exponentially many. The sets that hold a cell and those that don't are listed apart: with it go
+    all before it, without it none behind it. Between two cut vertices lies a block, and every set
+    ends in one of them, so there are as many as the blocks have together, not their product.
     """
-    before = _list_all(coarse.predecessors, range(len(coarse.cells)))
-    behind = _list_all(coarse.successors, reversed(range(len(coarse.cells))))
-    stack: list[tuple[frozenset[int], frozenset[int]]] = [(frozenset(), frozenset())]
+    count = len(coarse.cells)
+    before = _list_all(coarse.predecessors, range(count))
+    behind = _list_all(coarse.successors, range(count - 1, -1, -1))
+    everything = (1 << count) - 1
+    stack = [(0, 0)]
     while stack:
         inside, outside = stack.pop()
-        free = next(
-            (c for c in range(len(coarse.cells)) if c not in inside and c not in outside), None
-        )
-        if free is None:
+        free = everything & ~(inside | outside)
+        if not free:
             yield inside
             continue
-        stack.append((inside | before[free] | {free}, outside))
-        stack.append((inside, outside | behind[free] | {free}))
+        cell = (free & -free).bit_length() - 1
+        stack.append((inside | before[cell], outside))
+        stack.append((inside, outside | behind[cell]))
+
+
+def read_ideals(ideals: Sequence[int], cells: int) -> npt.NDArray[np.bool_]:
+    """Return sets of cells as rows of booleans, shape (ideals, cells).
+
+    Parameters
+    ----------
+    ideals : sequence of int
+        As `list_ideals` yields them.
+    cells : int
+    """
+    width = (cells + 7) // 8
+    packed = b"".join(ideal.to_bytes(width, "little") for ideal in ideals)
+    bits = np.frombuffer(packed, dtype=np.uint8).reshape(len(ideals), width)
+    return np.unpackbits(bits, axis=1, bitorder="little")[:, :cells].astype(np.bool_)
 
 
 def find_by_enumeration(solver: Solver, *, most_ideals: int = MOST_IDEALS) -> Enumeration | None:
@@ -84,7 +110,7 @@ def find_by_enumeration(solver: Solver, *, most_ideals: int = MOST_IDEALS) -> En
         placement = Placement(
             tiers=(device, server),
             tier_of={
-                operator.name: device if cell_of[operator.name] in ideal else server
+                operator.name: device if ideal >> cell_of[operator.name] & 1 else server
                 for operator in solver.graph
             },
         )
@@ -97,11 +123,14 @@ def find_by_enumeration(solver: Solver, *, most_ideals: int = MOST_IDEALS) -> En
     return Enumeration(best=best, ideals=count)
 
 
-def _list_all(
-    next_to: tuple[frozenset[int], ...], order: "range | Iterator[int]"
-) -> list[frozenset[int]]:
-    """Return everything that is reached from each cell, in an order where that comes first."""
-    reached: list[frozenset[int]] = [frozenset()] * len(next_to)
+def _list_all(next_to: Sequence[frozenset[int]], order: range) -> list[int]:
+    """Return each cell with everything that is reached from it, in an order where that comes first.
+
+    As bits of whole numbers.
+    """
+    reached = [0] * len(next_to)
     for cell in order:
-        reached[cell] = next_to[cell].union(*(reached[other] for other in next_to[cell]))
+        reached[cell] = 1 << cell
+        for other in next_to[cell]:
+            reached[cell] |= reached[other]
     return reached

@@ -152,6 +152,7 @@ def formulate(
     pins: Mapping[str, str],
     banned: frozenset[str],
     off_first: frozenset[str] = frozenset(),
+    parameters: Floats | None = None,
 ) -> Formulation:
     """Build the cut problem of some charges.
 
@@ -166,6 +167,8 @@ def formulate(
         Values that may not cross; their charges are infinite already.
     off_first : frozenset of str
         Operators that must not run on the first tier.
+    parameters : ndarray of float64, shape (columns,), optional
+        What the charges' columns are multiplied with; by default the parameters of the topology.
 
     Returns
     -------
@@ -188,7 +191,7 @@ def formulate(
     network.add_trips(allowed)
     network.add_shared()
     problem = network.builder.build()
-    parameters = read_parameters(topology)
+    parameters = read_parameters(topology) if parameters is None else parameters
     return Formulation(
         coarse=coarse,
         topology=topology,

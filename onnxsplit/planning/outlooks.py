@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from onnxsplit.errors import UsageError
-from onnxsplit.outlook import Explanation, Sensitivity
+from onnxsplit.outlook import Explanation, Front, Sensitivity
 from onnxsplit.planning.detail import Detail
 from onnxsplit.planning.explaining import explain_operators
 from onnxsplit.planning.optimum import Solver
@@ -20,10 +20,13 @@ class Outlook:
     ----------
     sensitivity : Sensitivity or None
     explanations : tuple of Explanation
+    front : Front or None
+        The trade-offs of throughput.
     """
 
     sensitivity: Sensitivity | None
     explanations: tuple[Explanation, ...]
+    front: Front | None = None
 
 
 def look_out(

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from onnxsplit.errors import InfeasiblePlacementError, PlanError
-from onnxsplit.objectives import Energy
+import numpy as np
+
+from onnxsplit.errors import InfeasiblePlacementError, PlanError, UsageError
+from onnxsplit.objectives import Energy, Throughput
 from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning import energy_wording
-from onnxsplit.planning.alternatives import find_alternatives
+from onnxsplit.planning.alternatives import describe_alternative, find_alternatives
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
 from onnxsplit.planning.baselines import find_baselines, name_repairs
@@ -35,13 +37,20 @@ from onnxsplit.planning.optimum import (
 )
 from onnxsplit.planning.outlooks import Outlook, look_out
 from onnxsplit.planning.pieces import combine, take_apart, take_memory
-from onnxsplit.planning.pricing import price_placement
+from onnxsplit.planning.pipelines import (
+    Pipeline,
+    certify_given,
+    find_pipeline,
+    refuse_what_only_sums_tell,
+)
+from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, Solving
 from onnxsplit.planning.rules import find_stuck, resolve_rules
 from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
+    explain_longer_period,
     explain_next_cut,
     explain_override,
     explain_small_share,
@@ -90,6 +99,9 @@ def make_plan(
         A constraint names what does not exist, or the objective does not fit the chain.
     """
     graph, constraints, detail = question.graph, constraints or Constraints(), detail or Detail()
+    if isinstance(question.objective, Throughput):
+        solver = open_solver(question, constraints)
+        return _make_pipeline_plan(question, solver, detail, require_split=require_split)
     solver, optimum = _open_and_solve(question, constraints, solving or Solving())
     is_split = optimum.priced.placement.verdict == "split"
     split = _find_split(solver, optimum)
@@ -170,9 +182,13 @@ def make_plan_for(
     """
     constraints, detail = constraints or Constraints(), detail or Detail()
     check_operators(question.graph, question.topology, placement)
-    solver, optimum = _open_and_solve(question, constraints, Solving())
     priced = price_placement(question, placement)
     pieces = (*take_apart(constraints), *take_memory(question))
+    if isinstance(question.objective, Throughput):
+        solver = open_solver(question, constraints)
+        check_placement(question, priced, solver.formulation.coarse, pieces)
+        return _price_pipeline(question, solver, priced, detail)
+    solver, optimum = _open_and_solve(question, constraints, Solving())
     check_placement(question, priced, solver.formulation.coarse, pieces)
     is_energy = isinstance(question.objective, Energy)
     explain = energy_wording.explain_override if is_energy else explain_override
@@ -197,6 +213,50 @@ def make_plan_for(
         ),
         outlook=look_out(question, solver, priced, optimum.priced, detail, splits_only=False),
         notes=[explain(priced, optimum.priced)],
+    )
+
+
+def _price_pipeline(
+    question: Question, solver: Solver, priced: PricedPlacement, detail: Detail
+) -> Plan:
+    """Plan for a given placement, and say what its period is against the least."""
+    refuse_what_only_sums_tell(solver, detail)
+    optimum = find_pipeline(question, solver)
+    given = Solution(priced=priced, certificate=certify_given(priced))
+    return _assemble_pipeline(question, solver, given, optimum, is_given=True)
+
+
+def _make_pipeline_plan(
+    question: Question, solver: Solver, detail: Detail, *, require_split: bool
+) -> Plan:
+    """Plan for the least period."""
+    refuse_what_only_sums_tell(solver, detail)
+    optimum = find_pipeline(question, solver)
+    chosen = optimum.solution
+    if require_split and not chosen.priced.placement.is_proper:
+        chosen = find_pipeline(question, solver, splits_only=True).solution
+    return _assemble_pipeline(question, solver, chosen, optimum)
+
+
+def _assemble_pipeline(
+    question: Question,
+    solver: Solver,
+    chosen: Solution,
+    optimum: Pipeline,
+    *,
+    is_given: bool = False,
+) -> Plan:
+    """Put a plan for throughput together."""
+    best = optimum.solution.priced
+    is_best = chosen.priced.placement == best.placement
+    return _assemble(
+        question,
+        solver,
+        chosen,
+        verdict=best.placement.verdict,
+        alternatives=() if is_best else (describe_alternative("the optimum", best),),
+        outlook=Outlook(sensitivity=None, explanations=(), front=optimum.front),
+        notes=[explain_longer_period(chosen.priced, best)] if is_given or not is_best else [],
     )
 
 
@@ -234,12 +294,15 @@ def _open_as_given(
     coarse = coarsen(graph, question.profiles, (*question.together, *rules.together))
     banned = frozenset().union(rules.stuck, *(find_stuck(each) for each in list_graphs(question)))
     formulation = formulate(
-        charge(question, coarse, banned=banned),
+        charges := charge(question, coarse, banned=banned),
         coarse,
         question.topology,
         pins=rules.pins if pins is None else pins,
         banned=banned,
         off_first=rules.off_first if pins is None else frozenset(),
+        parameters=(
+            np.ones(charges.columns) if isinstance(question.objective, Throughput) else None
+        ),
     )
     return Solver(
         graph=graph,
@@ -273,6 +336,11 @@ def prepare(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
+    if isinstance(question.objective, Throughput):
+        raise UsageError(
+            "The period of a pipeline is a maximum, not a sum of costs; no frontier tells it. Use"
+            " `plan` at the rates that count."
+        )
     formulation = open_solver(question, constraints or Constraints()).formulation
     return PreparedQuestion(
         question=question,
@@ -374,7 +442,7 @@ def _assemble(
 ) -> Plan:
     """Put a plan together, and check it."""
     priced = chosen.priced
-    baselines = find_baselines(solver)
+    baselines = find_baselines(solver, wholes_only=isinstance(question.objective, Throughput))
     assumptions = (
         *(sentence for profile in question.profiles.values() for sentence in profile.assumptions),
         *name_link_assumptions(question.topology),
@@ -396,7 +464,7 @@ def _assemble(
         certificate=chosen.certificate,
         statistics=solver.statistics,
         alternatives=alternatives,
-        baselines={entry.name: entry.priced.total_seconds for entry in baselines},
+        baselines={entry.name: entry.priced.compared_seconds for entry in baselines},
         baseline_joules={
             entry.name: entry.priced.prediction.total_joules
             for entry in baselines
@@ -408,6 +476,7 @@ def _assemble(
         data=locate_data(question, priced.placement),
         mix=tell_mix(question, priced.placement),
         objective_options=describe_objective(question),
+        front=outlook.front,
         sensitivity=outlook.sensitivity,
         explanations=outlook.explanations,
     )

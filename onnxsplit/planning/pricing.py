@@ -8,12 +8,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from onnxsplit.objectives import Energy, InferenceLatency, TrainingDelay
+from onnxsplit.objectives import Energy, InferenceLatency, Throughput, TrainingDelay
 from onnxsplit.placement import CostPart, Crossing, PartKind, Placement, Prediction
 from onnxsplit.planning.division import note_divided, share_groups
 from onnxsplit.planning.mixes import list_questions, mix_predictions
 from onnxsplit.planning.prices import price_energy
 from onnxsplit.planning.question import Question
+from onnxsplit.planning.resources import find_period
 from onnxsplit.planning.training_pricing import price_epoch
 from onnxsplit.planning.travel import Travel, find_travel
 
@@ -51,6 +52,11 @@ class PricedPlacement:
     def total_seconds(self) -> float:
         """Predicted seconds."""
         return self.prediction.total_seconds
+
+    @property
+    def compared_seconds(self) -> float:
+        """Seconds that placements are compared by: latency, or the period where that counts."""
+        return self.prediction.compared_seconds
 
     @property
     def rank(self) -> tuple[float, bool, int, int]:
@@ -111,12 +117,17 @@ def price_placement(
             value = joules + question.objective.joules_per_second * math.fsum(
                 part.seconds for part in parts
             )
+        case Throughput():
+            parts, notes = _price_inference(question, placement, travel, copies)
+            value = find_period(parts)
+            joules = _add_energy(question, parts) if question.powers else None
     return PricedPlacement(
         placement=placement,
         prediction=Prediction(
             total_seconds=math.fsum(part.seconds for part in parts),
             parts=tuple(parts),
             total_joules=joules,
+            period_seconds=value if isinstance(question.objective, Throughput) else None,
         ),
         value=value,
         crossings=travel.crossings,

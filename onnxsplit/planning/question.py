@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, TrainingDelay
+from onnxsplit.objectives import (
+    Energy,
+    InferenceLatency,
+    Objective,
+    Power,
+    Throughput,
+    TrainingDelay,
+)
 from onnxsplit.planning.backward import fill_backward, lacks_backward
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
@@ -171,6 +178,10 @@ class Question:
             other = "other sizes on the wire" if self.wires else "training"
             raise UsageError(
                 f"A mix of shapes can't be combined with {other}; plan for one shape by --dim."
+            )
+        if self.variants and isinstance(self.objective, Throughput):
+            raise UsageError(
+                "A mix of shapes has no one period; plan for one shape by --dim, or for latency."
             )
         graph, places = self.graph, self.places
         pasts = {state.past for state in places.states}

@@ -24,7 +24,7 @@ import numpy as np
 from onnxsplit.errors import InfeasiblePlacementError, InternalError, UsageError
 from onnxsplit.graph import Operator, OperatorGraph
 from onnxsplit.mincut import SINK, SOURCE, ProblemBuilder, solve_minimum_cut
-from onnxsplit.objectives import TrainingDelay
+from onnxsplit.objectives import Throughput, TrainingDelay
 from onnxsplit.placement import Certificate, Placement, Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.charges import CONSTANT, Charges, Floats, TensorCharge, read_parameters
@@ -237,10 +237,11 @@ def find_recomputation(
     does not: the first such cell of the device has ancestors that run twice alone, the last such
     cell of the server is a leaf; there is one solve for each pair of these.
     """
-    if len(question.topology.tiers) != _SIDES or isinstance(question.objective, TrainingDelay):
+    adds_up = not isinstance(question.objective, TrainingDelay | Throughput)
+    if len(question.topology.tiers) != _SIDES or not adds_up:
         raise UsageError(
-            "--recompute works for one inference on two tiers; leave it out for a longer chain and"
-            " for training."
+            "--recompute works for one inference on two tiers; leave it out for a longer chain, for"
+            " training and for throughput."
         )
     if set_limits(question, constraints).are_any or take_memory(question):
         raise UsageError(

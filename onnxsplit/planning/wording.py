@@ -155,6 +155,24 @@ def explain_next_cut(
     )
 
 
+def explain_longer_period(given: PricedPlacement, optimum: PricedPlacement) -> str:
+    """Say what a placement's period is against the least.
+
+    Parameters
+    ----------
+    given, optimum : PricedPlacement
+        Priced for throughput.
+    """
+    least = f"{optimum.placement.verdict} with a result every {format_duration(optimum.value)}"
+    lost = given.value - optimum.value
+    if lost <= _FLOAT_NOISE * optimum.value:
+        return f"This placement's period is as short as the optimum's: {least}."
+    return (
+        f"A result every {format_duration(given.value)} is {format_duration(lost)} more than the"
+        f" optimum: {least}."
+    )
+
+
 def explain_override(given: PricedPlacement, optimum: PricedPlacement) -> str:
     """Say what a given placement costs against the optimum."""
     lost = given.total_seconds - optimum.total_seconds

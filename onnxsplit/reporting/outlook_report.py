@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterator
 
-from onnxsplit.outlook import Explanation, OtherTier, ParameterRange, Successor
+from onnxsplit.outlook import Explanation, Front, OtherTier, ParameterRange, Successor
 from onnxsplit.placement import Plan
-from onnxsplit.reporting.page import Block, Bullets
+from onnxsplit.reporting.page import Block, Bullets, Column, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
     word_count,
@@ -25,7 +25,7 @@ _PARAMETERS = {
 
 def outlook_blocks(plan: Plan) -> tuple[Block, ...]:
     """Lay out what a plan was asked to tell beside its placement."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [_front_table(plan.front)] if plan.front else []
     if plan.sensitivity is not None:
         best = _word_successor(plan.sensitivity.of)
         blocks.append(
@@ -37,6 +37,29 @@ def outlook_blocks(plan: Plan) -> tuple[Block, ...]:
     if plan.explanations:
         blocks.append(Bullets(title="Why operators are where they are", items=_list_reasons(plan)))
     return tuple(blocks)
+
+
+def _front_table(front: Front) -> Table:
+    """List the trade-offs between latency and period."""
+    return Table(
+        title="Latency against throughput"
+        + ("" if front.is_complete else ", as far as was looked for"),
+        columns=(
+            Column(title="placement", is_name=True),
+            Column(title="latency", alignment="right"),
+            Column(title="period", alignment="right"),
+            Column(title="results a second", alignment="right"),
+        ),
+        rows=tuple(
+            (
+                _word_successor(point.placement),
+                word_duration(point.latency_seconds),
+                word_duration(point.period_seconds),
+                f"{1 / point.period_seconds:.3g}" if point.period_seconds else "-",
+            )
+            for point in front.points
+        ),
+    )
 
 
 def word_value(plan: Plan, value: float) -> str:

@@ -103,6 +103,8 @@ def word_certificate(plan: Plan) -> str:
         if certificate.gap_seconds:
             gap = word(certificate.gap_seconds)
             return f"At most {gap} above the best of {over}, by {certificate.method}."
+        if certificate.method == "enumeration":
+            return f"Proven best of {over}: every one was priced."
         return f"Best of {over}, by {certificate.method} (tolerance: {bound} at most)."
     return (
         f"Proven best of {over}: minimum cut = maximum flow = {certificate.cut_ticks} ticks"
@@ -113,6 +115,8 @@ def word_certificate(plan: Plan) -> str:
 def word_statistics(plan: Plan) -> str:
     """Say how large the solved problem was and how long it took."""
     statistics = plan.statistics
+    if not statistics.solves:
+        return "No minimum cut was solved."
     sizes = (
         word_count(statistics.vertices, "vertex", "vertices"),
         word_count(statistics.arcs, "arc"),
@@ -148,9 +152,9 @@ def _word_next(names: tuple[str, ...], *, tier: str) -> str:
 
 def _word_comparison(plan: Plan) -> str:
     """Compare the plan with the baselines, in a sentence."""
-    total = plan.predicted.total_seconds
+    total = plan.predicted.compared_seconds
     if not total:
-        return f"Predicted latency 0 s.{_word_joules(plan)}"
+        return f"Predicted {_word_measure(plan)} 0 s.{_word_joules(plan)}"
     others = [
         f"{word_ratio(total, seconds)} than {name}"
         if word_ratio(total, seconds) != "as fast"
@@ -176,11 +180,12 @@ def _word_joules(plan: Plan) -> str:
     return f" Predicted energy {word_energy(joules)}{compared}."
 
 
-_MEASURES = {"training": "delay of an epoch"}
+_TOTALS = {"training": "delay of an epoch"}
+_MEASURES = {**_TOTALS, "throughput": "period between results"}
 
 
 def _word_measure(plan: Plan) -> str:
-    """Name what the predicted time is the time of."""
+    """Name what placements are compared by."""
     return _MEASURES.get(plan.objective, "latency")
 
 
@@ -237,7 +242,9 @@ def _parts_table(plan: Plan) -> Table:
     """List what the predicted time is made of."""
     total = plan.predicted.total_seconds
     return Table(
-        title=f"Predicted {_word_measure(plan)}",
+        title="Predicted delay of an epoch"
+        if plan.objective == "training"
+        else "Predicted latency",
         columns=(
             Column(title="part"),
             Column(title="time", alignment="right"),
@@ -280,6 +287,8 @@ def _word_part(part: CostPart) -> str:
     return _PART_WORDS[part.kind].format(tier=part.where, near=near, far=far)
 
 
+_TIMES = {"training": "epoch", "throughput": "period"}
+
 _BASELINES = {
     "chain": "chain: best prefix of the order",
     "qdmp": "qdmp: cut vertices alone",
@@ -289,7 +298,7 @@ _BASELINES = {
 
 def _comparison_table(plan: Plan) -> Table:
     """Put the plan beside the baselines and the alternatives."""
-    total = plan.predicted.total_seconds
+    total = plan.predicted.compared_seconds
     told = [plan.predicted.total_joules]
     rows = [(f"this ({plan.placement.verdict})", *_sends(plan.crossings), word_duration(total), "")]
     for name, seconds in plan.baselines.items():
@@ -305,7 +314,7 @@ def _comparison_table(plan: Plan) -> Table:
             )
             told.append(plan.baseline_joules.get(name))
     for alternative in plan.alternatives:
-        seconds = alternative.prediction.total_seconds
+        seconds = alternative.prediction.compared_seconds
         sends = _sends(alternative.crossings)
         ratio = word_ratio(seconds, total)
         rows.append((alternative.reason, *sends, word_duration(seconds), ratio))
@@ -317,7 +326,7 @@ def _comparison_table(plan: Plan) -> Table:
             Column(title="placement"),
             Column(title="cut at", is_name=True),
             Column(title="sends", alignment="right"),
-            Column(title="time" if plan.objective in _MEASURES else "latency", alignment="right"),
+            Column(title=_TIMES.get(plan.objective, "latency"), alignment="right"),
             Column(title="compared"),
             *energy,
         ),

@@ -20,7 +20,7 @@ from onnxsplit.errors import (
     OutputError,
     UnsupportedModelError,
 )
-from onnxsplit.objectives import TrainingDelay
+from onnxsplit.objectives import Throughput, TrainingDelay
 from onnxsplit.progress import Progress
 from tests.made_results import (
     FOLDER,
@@ -216,6 +216,8 @@ def test_training_options_become_one_objective(install: Install) -> None:
     assert seen["objective"] == TrainingDelay(
         iterations=5, labels_at="device", label_bytes=256, frozen=("conv1*", "op:Gemm")
     )
+    assert run_line("plan m.onnx --objective throughput") == 0
+    assert seen["objective"] == Throughput()
     assert run_line("plan m.onnx --objective training") == 0
     assert seen["objective"] == TrainingDelay(iterations=1, labels_at="server", label_bytes=None)
 
