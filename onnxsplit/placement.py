@@ -585,6 +585,8 @@ class Plan:
         Why splitting here is best, in a sentence; empty where another sentence is in the notes.
     objective_options : mapping of str to object
         What else the objective was told, such as an epoch's iterations; empty for latency.
+    moving : mapping of str to object
+        What moving from an earlier placement takes; empty where there is none.
     front : Front or None
         The trade-offs between latency and period, where throughput is the objective.
     sensitivity : Sensitivity or None
@@ -622,6 +624,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     reason: str = ""
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    moving: Mapping[str, Any] = field(default_factory=dict)
     front: Front | None = None
     sensitivity: Sensitivity | None = None
     explanations: tuple[Explanation, ...] = ()
@@ -673,6 +676,7 @@ class Plan:
         yield "mix", [share.to_json() for share in self.mix]
         yield "baseline_joules", dict(self.baseline_joules)
         yield "objective_options", dict(self.objective_options)
+        yield "moving", dict(self.moving)
         yield "pareto", None if self.front is None else self.front.to_json()
         yield "sensitivity", None if self.sensitivity is None else self.sensitivity.to_json()
         yield "explanations", [entry.to_json() for entry in self.explanations]

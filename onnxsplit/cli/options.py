@@ -275,6 +275,23 @@ Freeze = Annotated[
         help="Training: operators or initializers that are not trained; repeatable.",
     ),
 ]
+MovingFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="BUNDLE|PLAN",
+        help="Count what moving from this placement costs: the weights that a tier lacks.",
+    ),
+]
+Amortise = Annotated[
+    int | None,
+    typer.Option(
+        "--amortise",
+        parser=whole_number(1),
+        metavar="N",
+        help="With --from: spread that over N runs; default: 1.",
+    ),
+]
 Alternatives = Annotated[
     int,
     typer.Option(

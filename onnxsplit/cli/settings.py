@@ -11,7 +11,16 @@ SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
 FLAG_ONLY = frozenset({"help", "config", "debug"})
 INTEGERS = frozenset(
-    {"threads", "batches", "seed", "measure", "private-depth", "iterations", "alternatives"}
+    {
+        "threads",
+        "batches",
+        "seed",
+        "measure",
+        "private-depth",
+        "iterations",
+        "alternatives",
+        "amortise",
+    }
 )
 NUMBERS = frozenset(
     {

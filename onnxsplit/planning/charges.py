@@ -100,16 +100,20 @@ class TensorCharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedCharge:
-    """Parameters that several vertices use: charged once if any of them is on the first tier.
+    """Parameters that several vertices use: charged once on a tier that any of them is on.
 
     Parameters
     ----------
     vertices : tuple of int
     first_tier : ndarray of float64, shape (columns,)
+        If any of them is on the first tier.
+    last_tier : ndarray of float64, shape (columns,), optional
+        If any of them is on the last.
     """
 
     vertices: tuple[int, ...]
     first_tier: Floats
+    last_tier: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

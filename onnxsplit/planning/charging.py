@@ -10,7 +10,8 @@ from onnxsplit.planning.charges import Charges, mix_charges
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.inference_charges import charge_inference
 from onnxsplit.planning.mixes import list_questions, time_cells
-from onnxsplit.planning.prices import EVERY_SECOND, price_energy
+from onnxsplit.planning.moving import charge_moving, refuse_other_moves
+from onnxsplit.planning.prices import EVERY_SECOND, SecondPrices, price_energy
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.resources import charge_resources
 from onnxsplit.planning.training_charges import charge_training
@@ -40,6 +41,8 @@ def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -
     -----
     O(n + m).
     """
+    if question.origin is not None:
+        refuse_other_moves(question)
     if question.variants:
         return mix_charges(
             [
@@ -49,11 +52,21 @@ def charge(question: Question, coarse: CoarseGraph, *, banned: frozenset[str]) -
         )
     match question.objective:
         case InferenceLatency():
-            return charge_inference(question, coarse, banned, EVERY_SECOND)
+            return _charge_run(question, coarse, banned, EVERY_SECOND)
         case Energy():
             prices = price_energy(question.objective, question.topology)
-            return charge_inference(question, coarse, banned, prices)
+            return _charge_run(question, coarse, banned, prices)
         case TrainingDelay():
             return charge_training(question, question.objective, coarse, banned)
         case Throughput():
             return charge_resources(question, coarse, banned)
+
+
+def _charge_run(
+    question: Question, coarse: CoarseGraph, banned: frozenset[str], prices: SecondPrices
+) -> Charges:
+    """Charge one inference, and its part of moving from an earlier placement."""
+    charges = charge_inference(question, coarse, banned, prices)
+    if question.origin is None:
+        return charges
+    return charge_moving(question, question.origin, coarse, charges, prices)

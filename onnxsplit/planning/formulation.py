@@ -327,6 +327,9 @@ class _Network:
         for entry in self.charges.shared:
             members = [self.locate(vertex, 0) for vertex in entry.vertices]
             self._gather(members, entry.first_tier, (0, 0))
+            if entry.last_tier is not None:
+                ends = [self.locate(vertex, self.layers - 1) for vertex in entry.vertices]
+                self._spread(SOURCE, ends, entry.last_tier, (0, 0))
 
 
 def _finite(costs: Floats) -> Floats | None:

@@ -27,6 +27,7 @@ from onnxsplit.planning.limit_notes import list_limit_assumptions, note_unsuppor
 from onnxsplit.planning.limits import set_limits
 from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.mixture import tell_mix
+from onnxsplit.planning.moving import describe_move, name_move_assumptions
 from onnxsplit.planning.objective_notes import describe_objective, name_objective_assumptions
 from onnxsplit.planning.optimum import (
     Solution,
@@ -345,14 +346,17 @@ def prepare(
     return PreparedQuestion(
         question=question,
         formulation=formulation,
-        reduction=Reduction.of(question, formulation, method=method),
+        # What shared weights cost to move couples blocks.
+        reduction=Reduction.of(
+            question, formulation, method="general" if question.origin else method
+        ),
     )
 
 
 def _choose_method(solver: Solver, question: Question, solving: Solving) -> None:
-    """Contract the graph where blocks were asked for; budgets need the whole one."""
+    """Contract the graph where blocks were asked for; budgets and moves need the whole one."""
     solver.certify = solving.certify
-    if solving.method == "blockwise" and solver.limits is None:
+    if solving.method == "blockwise" and solver.limits is None and question.origin is None:
         solver.reduction = Reduction.of(question, solver.formulation, method=solving.method)
 
 
@@ -450,6 +454,7 @@ def _assemble(
         *question.assumptions,
         *list_limit_assumptions(question, solver.limits),
         *name_objective_assumptions(question),
+        *name_move_assumptions(question),
         *name_repairs(baselines),
     )
     plan = Plan(
@@ -476,6 +481,7 @@ def _assemble(
         data=locate_data(question, priced.placement),
         mix=tell_mix(question, priced.placement),
         objective_options=describe_objective(question),
+        moving=describe_move(question, priced.placement),
         front=outlook.front,
         sensitivity=outlook.sensitivity,
         explanations=outlook.explanations,

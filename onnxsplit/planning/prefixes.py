@@ -137,6 +137,8 @@ class _Sums:
         for shared in self.charges.shared:
             users = [place.get(vertex, vertex) for vertex in shared.vertices]
             pay(min(users) + 1, cells + 1, self._cost(shared.first_tier))
+            if shared.last_tier is not None:
+                pay(0, max(users) + 1, self._cost(shared.last_tier))
         values = np.cumsum(total)[: cells + 1]
         values[barred] = np.inf
         return np.asarray(values, dtype=np.float64)

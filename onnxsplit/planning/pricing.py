@@ -12,6 +12,7 @@ from onnxsplit.objectives import Energy, InferenceLatency, Throughput, TrainingD
 from onnxsplit.placement import CostPart, Crossing, PartKind, Placement, Prediction
 from onnxsplit.planning.division import note_divided, share_groups
 from onnxsplit.planning.mixes import list_questions, mix_predictions
+from onnxsplit.planning.moving import price_moving
 from onnxsplit.planning.prices import price_energy
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.resources import find_period
@@ -180,6 +181,7 @@ def _price_inference(
     parts, notes = _price_compute(question, placement, copies)
     parts += _price_boundaries(question, travel)
     parts += _price_links(question, placement, travel)
+    parts += price_moving(question, placement)
     return parts, notes
 
 
@@ -286,6 +288,8 @@ def _add_energy(question: Question, parts: list[CostPart]) -> float:
     per_link: Mapping[str, Callable[[int], float]] = {
         "upload": prices.sending,
         "download": prices.receiving,
+        "model_upload": prices.sending,
+        "model_download": prices.receiving,
         "round_trip": prices.tripping,
     }
     tier_of = {tier: place for place, tier in enumerate(topology.tiers)}

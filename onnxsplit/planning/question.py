@@ -14,6 +14,7 @@ from onnxsplit.objectives import (
     Throughput,
     TrainingDelay,
 )
+from onnxsplit.placement import Placement
 from onnxsplit.planning.backward import fill_backward, lacks_backward
 from onnxsplit.planning.gradients import follow_gradients
 from onnxsplit.planning.matching import match_profile
@@ -132,6 +133,32 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An earlier placement that a plan moves away from.
+
+    Parameters
+    ----------
+    placement : Placement
+        Of all the graph's operators.
+    runs : int
+        Over how many runs moving is spread.
+
+    Raises
+    ------
+    UsageError
+        There is no run.
+    """
+
+    placement: Placement
+    runs: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse to spread a cost over nothing."""
+        if self.runs < 1:
+            raise UsageError(f"--amortise {self.runs}: give at least one run.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """All that a placement's cost depends on.
 
@@ -153,6 +180,8 @@ class Question:
         Tier to what it draws, where joules are told beside another objective.
     tabled_tiers : frozenset of str
         Tiers where backward passes were not measured but come from a table of ratios.
+    origin : Origin, optional
+        The earlier placement that moving away from costs.
 
     Raises
     ------
@@ -171,6 +200,7 @@ class Question:
     assumptions: tuple[str, ...] = ()
     powers: Mapping[str, Power] = field(default_factory=dict)
     tabled_tiers: frozenset[str] = frozenset()
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that the model does not have."""

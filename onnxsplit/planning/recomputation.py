@@ -195,6 +195,23 @@ def recompute_plan(
     return better
 
 
+def _refuse_others(question: Question, constraints: Constraints) -> None:
+    """Refuse what recomputing knows nothing of."""
+    adds_up = not isinstance(question.objective, TrainingDelay | Throughput)
+    if len(question.topology.tiers) != _SIDES or not adds_up:
+        raise UsageError(
+            "--recompute works for one inference on two tiers; leave it out for a longer chain, for"
+            " training and for throughput."
+        )
+    if question.origin is not None:
+        raise UsageError("--recompute and --from do not work together; give one of them.")
+    if set_limits(question, constraints).are_any or take_memory(question):
+        raise UsageError(
+            "--recompute does not know budgets of memory, energy, time or work; leave one of the"
+            " two out."
+        )
+
+
 def may_double(operator: Operator, graph: OperatorGraph) -> bool:
     """Tell whether an operator may run twice: cheap, deterministic and without parameters."""
     constants = sum(graph.weight_bytes.get(weight, 0) for weight in operator.weights)
@@ -237,17 +254,7 @@ def find_recomputation(
     does not: the first such cell of the device has ancestors that run twice alone, the last such
     cell of the server is a leaf; there is one solve for each pair of these.
     """
-    adds_up = not isinstance(question.objective, TrainingDelay | Throughput)
-    if len(question.topology.tiers) != _SIDES or not adds_up:
-        raise UsageError(
-            "--recompute works for one inference on two tiers; leave it out for a longer chain, for"
-            " training and for throughput."
-        )
-    if set_limits(question, constraints).are_any or take_memory(question):
-        raise UsageError(
-            "--recompute does not know budgets of memory, energy, time or work; leave one of the"
-            " two out."
-        )
+    _refuse_others(question, constraints)
     doubled = _DoubledProblem.open(question, doubles, constraints)
     if not require_split:
         return doubled.solve()

@@ -10,7 +10,9 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
 
 
-def read_placement(path: Path, graph: OperatorGraph, tiers: tuple[str, ...]) -> Placement:
+def read_placement(
+    path: Path, graph: OperatorGraph, tiers: tuple[str, ...], *, flag: str = "--placement"
+) -> Placement:
     """Read a placement of a model's operators.
 
     Parameters
@@ -21,6 +23,8 @@ def read_placement(path: Path, graph: OperatorGraph, tiers: tuple[str, ...]) -> 
     graph : OperatorGraph
     tiers : tuple of str
         The chain's tiers.
+    flag : str
+        What to call the option by.
 
     Raises
     ------
@@ -30,16 +34,16 @@ def read_placement(path: Path, graph: OperatorGraph, tiers: tuple[str, ...]) -> 
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"--placement {path}: it can't be read: {error.strerror}.") from error
+        raise UsageError(f"{flag} {path}: it can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--placement {path}: it is no JSON: {error}.") from error
+        raise UsageError(f"{flag} {path}: it is no JSON: {error}.") from error
     groups = _find_groups(document)
     if groups is None or not all(
         isinstance(names, list) and all(isinstance(name, str) for name in names)
         for names in groups.values()
     ):
-        raise UsageError(f"--placement {path}: it must map each tier to a list of operator names.")
-    return check_placement(groups, graph, tiers, f"--placement {path}")
+        raise UsageError(f"{flag} {path}: it must map each tier to a list of operator names.")
+    return check_placement(groups, graph, tiers, f"{flag} {path}")
 
 
 def check_placement(

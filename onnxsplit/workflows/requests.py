@@ -3,15 +3,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import UsageError
+from onnxsplit.manifest import MANIFEST_FILE
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
+from onnxsplit.placement import Placement
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.detail import DEFAULT_ALTERNATIVES, Detail
 from onnxsplit.planning.mixes import pose_mix
-from onnxsplit.planning.question import Question, pose_question
+from onnxsplit.planning.question import Origin, Question, pose_question
 from onnxsplit.planning.reduction import Certified, Method, Solving
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.boundary_options import (
@@ -30,6 +33,7 @@ from onnxsplit.workflows.limit_requests import (
     name_powers,
 )
 from onnxsplit.workflows.mixing import Mix, check_mix, choose_sources, join_grounds
+from onnxsplit.workflows.placements import read_placement
 from onnxsplit.workflows.preparation import InputOptions, InputSource
 from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSource
 
@@ -62,6 +66,8 @@ class PlanWishes(LimitWishes, total=False):
     state: Sequence[str]
     method: Method
     certify: Certified
+    moving_from: TablePath | Placement | None
+    amortise: int | None
     alternatives: int
     sensitivity: bool
     explain: Sequence[str]
@@ -113,6 +119,10 @@ class PlanRequest(LimitRequest):
         ``general``, ``blockwise`` or ``auto``: how the cut is found; its cost is the same.
     certify : str
         ``solved``, or ``original`` to certify on the whole graph what was found on a contracted.
+    moving_from : path or Placement, optional
+        An earlier plan or bundle: what moving away from it costs is counted.
+    amortise : int, optional
+        Over how many runs that is spread; 1 if not given.
     alternatives : int
         How many of the next best splits the plan lists.
     sensitivity : bool
@@ -161,6 +171,8 @@ class PlanRequest(LimitRequest):
     state: Sequence[str] = (AUTO,)
     method: Method = "auto"
     certify: Certified = "solved"
+    moving_from: TablePath | Placement | None = None
+    amortise: int | None = None
     alternatives: int = DEFAULT_ALTERNATIVES
     sensitivity: bool = False
     explain: Sequence[str] = ()
@@ -175,6 +187,8 @@ class PlanRequest(LimitRequest):
     def __post_init__(self) -> None:
         """Refuse boundaries that nobody knows and drifts that make no sense."""
         check_boundary(self.boundary, self.max_drift)
+        if self.amortise is not None and self.moving_from is None:
+            raise UsageError("--amortise spreads what --from costs; give --from as well.")
         if self.recompute and self.boundary is not None:
             raise UsageError("--recompute and --boundary do not work together; give one of them.")
         if self.recompute and (self.sensitivity or self.explain):
@@ -347,4 +361,17 @@ def _pose(request: PlanRequest, grounds: Grounds) -> Question:
         powers=name_powers(request.powers, grounds.topology.tiers),
         places=read_places(request.data, grounds.prepared.graph, grounds.topology.tiers),
     )
+    question = replace(question, origin=_find_origin(request, question))
     return take_sent_sizes(question, request.input_bytes or {})
+
+
+def _find_origin(request: PlanRequest, question: Question) -> Origin | None:
+    """Read the placement that the plan moves away from, if there is one."""
+    earlier = request.moving_from
+    if earlier is None:
+        return None
+    if not isinstance(earlier, Placement):
+        path = Path(earlier)
+        path = path / MANIFEST_FILE if path.is_dir() else path
+        earlier = read_placement(path, question.graph, question.topology.tiers, flag="--from")
+    return Origin(placement=earlier, runs=request.amortise or 1)

@@ -103,6 +103,8 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "force": False,
         "verify": True,
         "batches": 2,
+        "moving_from": None,
+        "amortise": None,
         "alternatives": 3,
         "sensitivity": False,
         "explain": (),
@@ -141,7 +143,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
-        " --alternatives 5 --sensitivity --explain conv1"
+        " --from old.split --amortise 9 --alternatives 5 --sensitivity --explain conv1"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
         " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
         " --method blockwise --certify original --device-ops ops.txt --ban-tensor h*"
@@ -197,6 +199,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "force": True,
         "verify": False,
         "batches": 3,
+        "moving_from": Path("old.split"),
+        "amortise": 9,
         "alternatives": 5,
         "sensitivity": True,
         "explain": ["conv1"],
