@@ -28,6 +28,7 @@ from onnxsplit.planning.charges import (
 from onnxsplit.planning.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.formulation import Bar
+from onnxsplit.planning.moving import name_move_assumptions
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.plans import prepare
 from onnxsplit.planning.pricing import price_placement
@@ -108,6 +109,7 @@ def find_frontier(
                 (
                     *(s for profile in question.profiles.values() for s in profile.assumptions),
                     *question.assumptions,
+                    *name_move_assumptions(question),
                 )
             )
         ),

@@ -184,10 +184,10 @@ def name_move_assumptions(question: Question) -> tuple[str, ...]:
     if question.origin is None:
         return ()
     runs = question.origin.runs
-    over = "each run" if runs == 1 else f"one of {runs:,} runs"
+    over = "" if runs == 1 else f", spread over {runs} runs"
     sentence = (
         "Moving from the earlier placement is counted on top of what a run transfers: weights that"
-        f" a tier lacks are sent to it over the link, and {over} bears its part of that."
+        f" a tier lacks are sent to it over the link once{over}."
     )
     return (sentence,)
 

@@ -1,11 +1,12 @@
 """How firm a plan is, and why its operators are where they are, as blocks of a page."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from onnxsplit.outlook import Explanation, Front, OtherTier, ParameterRange, Successor
 from onnxsplit.placement import Plan
-from onnxsplit.reporting.page import Block, Bullets, Column, Table
+from onnxsplit.reporting.page import Block, Bullets, Column, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,
     word_count,
@@ -26,6 +27,8 @@ _PARAMETERS = {
 def outlook_blocks(plan: Plan) -> tuple[Block, ...]:
     """Lay out what a plan was asked to tell beside its placement."""
     blocks: list[Block] = [_front_table(plan.front)] if plan.front else []
+    if plan.moving:
+        blocks.append(Sentence(text=_word_move(plan.moving)))
     if plan.sensitivity is not None:
         best = _word_successor(plan.sensitivity.of)
         blocks.append(
@@ -37,6 +40,18 @@ def outlook_blocks(plan: Plan) -> tuple[Block, ...]:
     if plan.explanations:
         blocks.append(Bullets(title="Why operators are where they are", items=_list_reasons(plan)))
     return tuple(blocks)
+
+
+def _word_move(moving: Mapping[str, Any]) -> str:
+    """Say what moving from the earlier placement takes."""
+    moved = len(moving["moved"])
+    if not moved:
+        return "Every operator stays where it was."
+    down, up = word_bytes(moving["download_bytes"]), word_bytes(moving["upload_bytes"])
+    return (
+        f"Moving {word_count(moved, 'operator')} sends {down} of weights to the device and {up} to"
+        f" the server, spread over {word_count(moving['runs'], 'run')}."
+    )
 
 
 def _front_table(front: Front) -> Table:

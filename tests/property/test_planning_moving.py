@@ -11,6 +11,7 @@ from onnxsplit.errors import UsageError
 from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, Throughput
 from onnxsplit.placement import Placement
 from onnxsplit.planning.audit import check_plan
+from onnxsplit.planning.bandwidths import find_frontier
 from onnxsplit.planning.baselines import find_chain
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.optimum import find_optimum
@@ -153,3 +154,23 @@ def test_what_moving_has_no_meaning_for_is_refused() -> None:
         make_plan(trained)
     with pytest.raises(UsageError, match="--amortise 0"):
         Origin(placement=place(asked, earlier), runs=0)
+
+
+def test_a_frontier_counts_the_move_at_every_rate() -> None:
+    compared = 0
+    for seed, asked, earlier, runs in draw(InferenceLatency()):
+        if seed % 5:
+            continue
+        frontier = find_frontier(pose(asked, earlier, runs))
+        for rate in (1e2, 1e3, 1e4, 1e5, 1e6):
+            link = replace(
+                asked.links[0],
+                up_bytes_per_second=rate,
+                down_bytes_per_second=rate * frontier.down_per_up,
+            )
+            moved = replace(asked, links=(link,))
+            least = min(price for _, price in price_all(moved, earlier, runs))
+            cost = frontier.at(link).cost(link)
+            assert cost == pytest.approx(float(least), rel=1e-6), f"seed {seed}"
+            compared += 1
+    assert compared >= 100

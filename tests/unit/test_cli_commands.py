@@ -396,6 +396,7 @@ def test_a_bug_shows_its_traceback_only_when_asked(
         ("plan m.onnx --iterations 3", "--iterations goes with --objective training"),
         ("plan m.onnx --freeze a", "--freeze goes with --objective training"),
         ("plan m.onnx --objective training --iterations 0", "0 is too small"),
+        ("plan m.onnx --from old.split --amortise 0", "0 is too small"),
         ("plan m.onnx --objective training --label-bytes 256", "no unit"),
         ("plan m.onnx extra", "extra"),
         ("plan m.onnx --shape x", "'x'"),

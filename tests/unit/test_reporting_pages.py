@@ -330,3 +330,14 @@ def test_a_plan_says_why_an_operator_is_where_it_is() -> None:
     ) in said
     energy = dataclasses.replace(plan, objective="energy")
     assert any("costs 0.0046 J more" in text for text in texts(describe_plan(energy)))
+
+
+def test_a_plan_says_what_moving_takes() -> None:
+    moving = {"runs": 10, "download_bytes": 602_000, "upload_bytes": 0, "moved": ["op_1", "op_2"]}
+    plan = dataclasses.replace(make_plan(), moving=moving)
+    assert (
+        "Moving 2 operators sends 602 kB of weights to the device and 0 B to the server, spread"
+        " over 10 runs."
+    ) in list(texts(describe_plan(plan)))
+    stays = dataclasses.replace(plan, moving={**moving, "download_bytes": 0, "moved": []})
+    assert "Every operator stays where it was." in list(texts(describe_plan(stays)))
