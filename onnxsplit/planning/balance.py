@@ -60,7 +60,25 @@ def is_balanced(server_share: float, least_share: float) -> bool:
     return least_share - _FLOAT_NOISE <= server_share <= 1 - least_share + _FLOAT_NOISE
 
 
-def note_small_share(solver: Solver, placement: Placement, least_share: float) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What is to be said of how a split shares the work.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        Sentences; empty if every tier has enough.
+    balanced : PricedPlacement or None
+        A cut that gives both tiers enough, where this one does not and one was found.
+    """
+
+    notes: tuple[str, ...] = ()
+    balanced: PricedPlacement | None = None
+
+
+def review_balance(
+    solver: Solver, placement: Placement, least_share: float, table: CutTable | None = None
+) -> Balance:
     """Say that a split moves only little, and which cut moves enough; nothing if it does.
 
     Parameters
@@ -68,17 +86,24 @@ def note_small_share(solver: Solver, placement: Placement, least_share: float) -
     solver : Solver
     placement : Placement
     least_share : float
+    table : CutTable, optional
+        Made where it is needed, if not given.
     """
+    if not placement.is_proper:
+        return Balance()
     if len(placement.tiers) != 2:  # noqa: PLR2004 - a share of one is the rest of the other
         shares = measure_shares(solver.formulation.coarse, placement)
-        return explain_idle_tiers(shares, least_share) if placement.is_proper else ()
+        return Balance(notes=explain_idle_tiers(shares, least_share))
     share = measure_server_share(solver.formulation.coarse, placement)
-    if not placement.is_proper or is_balanced(share, least_share):
-        return ()
-    balanced = find_balanced_cut(solver, tabulate_cuts(solver), least_share)
-    return (
-        explain_small_share(share, least_share, placement.tiers[-1]),
-        explain_next_cut(solver.graph, balanced, least_share),
+    if is_balanced(share, least_share):
+        return Balance()
+    balanced = find_balanced_cut(solver, table or tabulate_cuts(solver), least_share)
+    return Balance(
+        notes=(
+            explain_small_share(share, least_share, placement.tiers[-1]),
+            explain_next_cut(solver.graph, balanced, least_share),
+        ),
+        balanced=balanced,
     )
 
 

@@ -12,7 +12,7 @@ from onnxsplit.placement import Alternative, Placement, Plan
 from onnxsplit.planning import energy_wording
 from onnxsplit.planning.alternatives import describe_alternative, find_alternatives
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.balance import find_balanced_cut, is_balanced, note_small_share
+from onnxsplit.planning.balance import review_balance
 from onnxsplit.planning.baselines import find_baselines, name_repairs
 from onnxsplit.planning.breaches import check_placement
 from onnxsplit.planning.budgets import find_within_budgets
@@ -48,13 +48,11 @@ from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, Solving
 from onnxsplit.planning.rules import find_stuck, resolve_rules
-from onnxsplit.planning.shares import CutTable, measure_server_share, tabulate_cuts
+from onnxsplit.planning.shares import CutTable, tabulate_cuts
 from onnxsplit.planning.wording import (
     explain_fewer_tiers,
     explain_longer_period,
-    explain_next_cut,
     explain_override,
-    explain_small_share,
     explain_split,
     name_link_assumptions,
 )
@@ -99,7 +97,7 @@ def make_plan(
     UsageError
         A constraint names what does not exist, or the objective does not fit the chain.
     """
-    graph, constraints, detail = question.graph, constraints or Constraints(), detail or Detail()
+    constraints, detail = constraints or Constraints(), detail or Detail()
     if isinstance(question.objective, Throughput):
         solver = open_solver(question, constraints)
         return _make_pipeline_plan(question, solver, detail, require_split=require_split)
@@ -112,16 +110,8 @@ def make_plan(
     notes = list(note_unsupported(question, constraints))
     is_energy = isinstance(question.objective, Energy)
     table = _tabulate_if_two(solver)
-    balanced = None
-    if chosen.priced.placement.is_proper and table is not None:
-        share = measure_server_share(solver.formulation.coarse, chosen.priced.placement)
-        if not is_balanced(share, min_share):
-            balanced = find_balanced_cut(solver, table, min_share)
-            server = question.topology.tiers[-1]
-            notes.append(explain_small_share(share, min_share, server))
-            notes.append(explain_next_cut(graph, balanced, min_share))
-    if table is None:
-        notes.extend(note_small_share(solver, chosen.priced.placement, min_share))
+    balance = review_balance(solver, chosen.priced.placement, min_share, table)
+    notes.extend(balance.notes)
     if chosen.priced.placement.is_proper and not optimum.priced.placement.is_proper:
         explain = energy_wording.explain_fewer_tiers if is_energy else explain_fewer_tiers
         notes.append(explain(chosen.priced, optimum.priced))
@@ -137,7 +127,7 @@ def make_plan(
             chosen.priced,
             optimum=optimum.priced,
             split=None if split is None else split.priced,
-            balanced=balanced,
+            balanced=balance.balanced,
             count=detail.alternatives,
         ),
         outlook=look_out(

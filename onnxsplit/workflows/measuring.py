@@ -13,7 +13,7 @@ from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.objectives import InferenceLatency
 from onnxsplit.placement import Plan
-from onnxsplit.planning.balance import note_small_share
+from onnxsplit.planning.balance import review_balance
 from onnxsplit.planning.candidates import find_candidates, identify
 from onnxsplit.planning.correction import correct_candidates, explain_choice
 from onnxsplit.planning.data_homes import find_givers, list_resting, locate_data
@@ -123,7 +123,7 @@ def close_loop(plan: Plan, inquiry: Inquiry, loop: LoopOptions, progress: Progre
         plan = make_plan_for(
             question, chosen.placement, constraints=constraints, detail=inquiry.detail
         )
-        small = note_small_share(solver, chosen.placement, loop.min_share)
+        small = review_balance(solver, chosen.placement, loop.min_share).notes
         notes = [*small, explain_choice(measured), *notes]
     return replace(plan, measured=measured, notes=(*notes, *plan.notes))
 
