@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnxsplit.frontiers import Frontier as Frontier
     from onnxsplit.manifest import Manifest as Manifest
     from onnxsplit.placement import Placement as Placement
-    from onnxsplit.placement import Plan as Plan
+    from onnxsplit.planned import Plan as Plan
     from onnxsplit.planning.inspection import Inspection as Inspection
     from onnxsplit.profiles import Profile as Profile
     from onnxsplit.tiers import Link as Link
@@ -46,7 +46,7 @@ _HOMES = {
     "ParityResult": "evidence",
     "StageTimings": "evidence",
     "Placement": "placement",
-    "Plan": "placement",
+    "Plan": "planned",
     "Profile": "profiles",
     "cut": "workflows.cutting",
     "frontier": "workflows.frontiers",

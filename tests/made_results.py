@@ -7,19 +7,11 @@ from pathlib import Path
 from onnxsplit.evidence import OutputParity, ParityResult, StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
 from onnxsplit.manifest import CarvingReport, Manifest, StageEntry
+from onnxsplit.measured import MeasuredCandidate, MeasuredStage
 from onnxsplit.outlook import Explanation, OtherTier, ParameterRange, Sensitivity, Successor
-from onnxsplit.placement import (
-    Alternative,
-    Certificate,
-    CostPart,
-    Crossing,
-    MeasuredCandidate,
-    MeasuredStage,
-    Placement,
-    Plan,
-    Prediction,
-    SolverStatistics,
-)
+from onnxsplit.placement import Crossing, Placement
+from onnxsplit.planned import Alternative, Plan, SolverStatistics
+from onnxsplit.prediction import Certificate, CostPart, Prediction
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import LINK_PRESETS, Topology
 

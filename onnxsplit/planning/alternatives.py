@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from onnxsplit.placement import Alternative
+from onnxsplit.planned import Alternative
 from onnxsplit.planning.candidates import Identity, find_candidates, identify
 from onnxsplit.planning.optimum import Solver
 from onnxsplit.planning.pricing import PricedPlacement

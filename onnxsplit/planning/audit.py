@@ -3,7 +3,7 @@
 import math
 
 from onnxsplit.errors import InternalError
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from onnxsplit.errors import InfeasiblePlacementError, InternalError, PlanError
 from onnxsplit.mincut import TOLERANCE, BudgetedCut, CutCap, SideRows, solve_within_budgets
 from onnxsplit.objectives import Energy, InferenceLatency, Objective, TrainingDelay
-from onnxsplit.placement import Certificate, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.charging import charge
 from onnxsplit.planning.formulation import Bar, Formulation, formulate
@@ -26,6 +26,7 @@ from onnxsplit.planning.optimum import Solution, Solver, price_wholes
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import place_prefix
 from onnxsplit.planning.shares import weigh_cells
+from onnxsplit.prediction import Certificate
 
 METHOD = "branch and bound"
 MOST_SECONDS = 60.0

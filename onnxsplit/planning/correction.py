@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from onnxsplit.evidence import StageTiming
-from onnxsplit.placement import WORK_KINDS, CostPart, MeasuredCandidate, MeasuredStage
+from onnxsplit.measured import MeasuredCandidate, MeasuredStage
 from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.prediction import WORK_KINDS, CostPart
 from onnxsplit.units import format_duration
 
 _Key = tuple[str, frozenset[str], int]

@@ -14,9 +14,9 @@ import networkx as nx
 
 from onnxsplit.errors import ProfileMismatchError
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.placement import CostPart, Prediction
 from onnxsplit.planning.coarsening import Cell, CoarseGraph
 from onnxsplit.planning.question import Question, Variant
+from onnxsplit.prediction import CostPart, Prediction
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Evidence
 

@@ -1,8 +1,9 @@
 """What a plan for a mix of shapes costs at each of them."""
 
-from onnxsplit.placement import MixShare, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.pricing import price_variants
 from onnxsplit.planning.question import Question
+from onnxsplit.prediction import MixShare
 
 
 def tell_mix(question: Question, placement: Placement) -> tuple[MixShare, ...]:

@@ -13,12 +13,13 @@ import numpy as np
 
 from onnxsplit.errors import UsageError
 from onnxsplit.objectives import Throughput, TrainingDelay
-from onnxsplit.placement import CostPart, PartKind, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.charges import Charges, Floats, SharedCharge, down_column, up_column
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.constraints import check_operators
 from onnxsplit.planning.prices import SecondPrices
 from onnxsplit.planning.question import Origin, Question
+from onnxsplit.prediction import CostPart, PartKind
 
 _TIERS = 2
 

@@ -21,12 +21,14 @@ import numpy.typing as npt
 from onnxsplit.errors import InfeasiblePlacementError, InternalError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.mincut import MinimumCut, solve_prepared
-from onnxsplit.placement import Certificate, Placement, SolverStatistics
+from onnxsplit.placement import Placement
+from onnxsplit.planned import SolverStatistics
 from onnxsplit.planning.charges import read_parameters
 from onnxsplit.planning.conflicts import Demands, explain_conflict, explain_no_split
 from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.reduction import Certified, Reduction, write_certificate
+from onnxsplit.prediction import Certificate
 
 if TYPE_CHECKING:
     from onnxsplit.planning.limits import Limits  # which reads what cells weigh

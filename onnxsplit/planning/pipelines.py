@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.outlook import Front, Successor, TradeOff
-from onnxsplit.placement import Certificate, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.charges import Charges, Floats, read_parameters
 from onnxsplit.planning.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.detail import Detail
@@ -26,6 +26,7 @@ from onnxsplit.planning.prices import EVERY_SECOND
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.tallies import Rows, Tally
+from onnxsplit.prediction import Certificate
 
 if TYPE_CHECKING:
     from onnxsplit.mincut.minimax import Demand

@@ -8,7 +8,8 @@ import numpy as np
 
 from onnxsplit.errors import InfeasiblePlacementError, PlanError, UsageError
 from onnxsplit.objectives import Energy, Throughput
-from onnxsplit.placement import Alternative, Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Alternative, Plan
 from onnxsplit.planning import energy_wording
 from onnxsplit.planning.alternatives import describe_alternative, find_alternatives
 from onnxsplit.planning.audit import check_plan

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnxsplit.objectives import Energy, InferenceLatency, Throughput, TrainingDelay
-from onnxsplit.placement import CostPart, Crossing, PartKind, Placement, Prediction
+from onnxsplit.placement import Crossing, Placement
 from onnxsplit.planning.division import note_divided, share_groups
 from onnxsplit.planning.mixes import list_questions, mix_predictions
 from onnxsplit.planning.moving import price_moving
@@ -18,6 +18,7 @@ from onnxsplit.planning.question import Question
 from onnxsplit.planning.resources import find_period
 from onnxsplit.planning.training_pricing import price_epoch
 from onnxsplit.planning.travel import Travel, find_travel
+from onnxsplit.prediction import CostPart, PartKind, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -25,7 +25,8 @@ from onnxsplit.errors import InfeasiblePlacementError, InternalError, UsageError
 from onnxsplit.graph import Operator, OperatorGraph
 from onnxsplit.mincut import SINK, SOURCE, ProblemBuilder, solve_minimum_cut
 from onnxsplit.objectives import Throughput, TrainingDelay
-from onnxsplit.placement import Certificate, Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.charges import CONSTANT, Charges, Floats, TensorCharge, read_parameters
 from onnxsplit.planning.charging import charge
@@ -36,6 +37,7 @@ from onnxsplit.planning.pieces import take_memory
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.rules import find_stuck, resolve_rules
+from onnxsplit.prediction import Certificate
 
 CHEAP_TYPES = frozenset(
     (

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from onnxsplit.errors import InternalError
 from onnxsplit.mincut import Contraction, MinimumCut, PreparedProblem, merge_parallel
-from onnxsplit.placement import Certificate, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.charges import Floats, read_parameters
 from onnxsplit.planning.contraction import contract_formulation
 from onnxsplit.planning.formulation import Bar, Formulation
 from onnxsplit.planning.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.question import Question
+from onnxsplit.prediction import Certificate
 from onnxsplit.tiers import Topology
 
 Method = Literal["auto", "general", "blockwise"]

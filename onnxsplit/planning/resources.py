@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from onnxsplit.placement import WORK_KINDS, CostPart
 from onnxsplit.planning.charges import Charges, Floats, TensorCharge, read_parameters
 from onnxsplit.planning.coarsening import CoarseGraph
 from onnxsplit.planning.inference_charges import charge_inference
 from onnxsplit.planning.prices import SecondPrices
 from onnxsplit.planning.question import Question
+from onnxsplit.prediction import WORK_KINDS, CostPart
 
 
 def find_period(parts: Sequence[CostPart]) -> float:

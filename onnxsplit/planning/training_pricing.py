@@ -3,12 +3,13 @@
 import math
 
 from onnxsplit.objectives import TrainingDelay
-from onnxsplit.placement import CostPart, PartKind, Placement
+from onnxsplit.placement import Placement
 from onnxsplit.planning.division import note_divided, share_groups
 from onnxsplit.planning.epochs import measure_labels
 from onnxsplit.planning.gradients import GradientFlow, follow_gradients, weigh_transfers
 from onnxsplit.planning.question import Question
 from onnxsplit.planning.travel import Travel
+from onnxsplit.prediction import CostPart, PartKind
 from onnxsplit.tiers import Evidence
 
 _Way = tuple[PartKind, float, float]

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.placement import WORK_KINDS, Prediction
 from onnxsplit.planning.pricing import PricedPlacement
 from onnxsplit.planning.separators import name_cut
+from onnxsplit.prediction import WORK_KINDS, Prediction
 from onnxsplit.tiers import Topology
 from onnxsplit.units import format_duration
 

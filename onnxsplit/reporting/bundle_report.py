@@ -7,7 +7,7 @@ from typing import Any
 from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.outlook_report import outlook_blocks

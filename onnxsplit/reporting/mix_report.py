@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from onnxsplit.placement import MixShare
+from onnxsplit.prediction import MixShare
 from onnxsplit.reporting.page import Block, Column, Sentence, Table
 from onnxsplit.reporting.wording import word_bytes, word_duration, word_share
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onnxsplit.outlook import Explanation, Front, OtherTier, ParameterRange, Successor
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.reporting.page import Block, Bullets, Column, Sentence, Table
 from onnxsplit.reporting.wording import (
     word_bytes,

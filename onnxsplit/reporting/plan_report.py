@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxsplit.placement import (
-    CostPart,
-    Crossing,
-    MeasuredCandidate,
-    PartKind,
-    Plan,
-)
+from onnxsplit.measured import MeasuredCandidate
+from onnxsplit.placement import Crossing
+from onnxsplit.planned import Plan
+from onnxsplit.prediction import CostPart, PartKind
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.outlook_report import outlook_blocks

@@ -22,7 +22,8 @@ from onnxsplit.model.wires import (
 )
 from onnxsplit.parity.drift import DriftMeter, find_drifting_outputs
 from onnxsplit.parity.verification import DriftBudget, RunnableModel, find_random_outputs
-from onnxsplit.placement import Boundary, ForbiddenWire, Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Boundary, ForbiddenWire, Plan
 from onnxsplit.planning.boundary import choose_wires
 from onnxsplit.planning.data_homes import find_givers, list_resting
 from onnxsplit.planning.question import WireFormat

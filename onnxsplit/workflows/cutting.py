@@ -22,7 +22,7 @@ from onnxsplit.parity.verification import (
     holds_float16,
     verify_stages,
 )
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.memory import measure_peaks
 from onnxsplit.planning.mixes import list_graphs
 from onnxsplit.planning.objective_notes import note_stages

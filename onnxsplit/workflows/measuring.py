@@ -12,7 +12,7 @@ from onnxsplit.graph import TensorSpec
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.objectives import InferenceLatency
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.balance import review_balance
 from onnxsplit.planning.candidates import find_candidates, identify
 from onnxsplit.planning.correction import correct_candidates, explain_choice

@@ -7,7 +7,8 @@ from typing import Unpack
 
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.placement import Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Plan
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.separators import place_cut
 from onnxsplit.progress import Progress, SilentProgress

@@ -1,6 +1,6 @@
 """Let operators run on both sides, where a caller allows it."""
 
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.recomputation import recompute_plan
 from onnxsplit.workflows.requests import Inquiry
 

@@ -13,7 +13,7 @@ from onnxsplit.cli.application import run
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import TrainingDelay
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from onnxsplit.planning.pricing import price_placement
 from onnxsplit.planning.question import Question, pose_question

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, make_plan_for

@@ -6,7 +6,8 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
-from onnxsplit.placement import Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.plans import make_plan
 from onnxsplit.planning.pricing import price_placement

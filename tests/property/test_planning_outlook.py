@@ -11,7 +11,8 @@ import pytest
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.objectives import InferenceLatency
 from onnxsplit.outlook import ParameterRange
-from onnxsplit.placement import Crossing, Placement, Plan
+from onnxsplit.placement import Crossing, Placement
+from onnxsplit.planned import Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.detail import Detail
 from onnxsplit.planning.plans import make_plan

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.placement import Plan
+from onnxsplit.planned import Plan
 from onnxsplit.planning.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
 from tests.random_graphs import (

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from onnxsplit.evidence import StageTiming
-from onnxsplit.placement import CostPart, Crossing, Placement, Prediction
+from onnxsplit.placement import Crossing, Placement
 from onnxsplit.planning.correction import correct_candidates, explain_choice
 from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.prediction import CostPart, Prediction
 
 
 def _candidate(tensor: str, *, device: float, server: float, upload: float) -> PricedPlacement:

@@ -15,7 +15,8 @@ from onnxsplit.errors import (
     UsageError,
 )
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
-from onnxsplit.placement import Placement, Plan
+from onnxsplit.placement import Placement
+from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.constraints import Constraints, resolve_pins
 from onnxsplit.planning.inspection import inspect_graph

@@ -3,7 +3,9 @@
 import io
 from dataclasses import replace
 
-from onnxsplit.placement import DataHomes, MixShare, Plan, StateHome
+from onnxsplit.placement import DataHomes, StateHome
+from onnxsplit.planned import Plan
+from onnxsplit.prediction import MixShare
 from onnxsplit.reporting.plan_report import describe_plan
 from onnxsplit.reporting.text import render_text
 from tests.contract.workshop import fit

@@ -8,7 +8,8 @@ import pytest
 from onnxsplit.errors import InternalError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import TensorSpec
-from onnxsplit.placement import Certificate, Placement
+from onnxsplit.placement import Placement
+from onnxsplit.prediction import Certificate
 from onnxsplit.reporting.bundle_report import BundleReport
 from onnxsplit.reporting.markdown import render_markdown
 from onnxsplit.reporting.page import Bullets, Column, Page, Sentence, Table
