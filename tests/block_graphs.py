@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
-from onnxsplit.planning.question import DataPlaces
+from onnxsplit.planning.costs.question import DataPlaces
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from tests.hand_prices import Asked, dress

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, TrainingDelay
-from onnxsplit.planning.question import DataPlaces, Question, State, WireFormat, pose_question
+from onnxsplit.planning.costs.question import DataPlaces, Question, State, WireFormat, pose_question
 from onnxsplit.profiles import BoundaryCost, Profile
 from onnxsplit.tiers import Link, Topology
 from tests.random_graphs import Case, draw_case, tilt

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import Energy, InferenceLatency, Power, TrainingDelay
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.constraints import Constraints
 from tests.hand_prices import Asked, Learning, Tiers, draw_asked, price_by_hand
 
 

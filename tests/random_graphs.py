@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
-from onnxsplit.planning.question import Question, pose_question
+from onnxsplit.planning.costs.question import Question, pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 

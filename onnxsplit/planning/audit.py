@@ -4,8 +4,8 @@ import math
 
 from onnxsplit.errors import InternalError
 from onnxsplit.planned import Plan
-from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.question import Question
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.costs.question import Question
 
 _FLOAT_NOISE = 1e-9
 

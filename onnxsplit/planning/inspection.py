@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxsplit.graph import OperatorGraph, TensorSpec
-from onnxsplit.planning.inspected_blocks import InspectedBlock, inspect_blocks
-from onnxsplit.planning.separators import SingleTensorCut, find_single_tensor_cuts
+from onnxsplit.planning.cuts.inspected_blocks import InspectedBlock, inspect_blocks
+from onnxsplit.planning.cuts.separators import SingleTensorCut, find_single_tensor_cuts
 
 INSPECTION_SCHEMA = "onnxsplit.inspection/1"
 

@@ -10,47 +10,47 @@ from onnxsplit.errors import InfeasiblePlacementError, PlanError, UsageError
 from onnxsplit.objectives import Energy, Throughput
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Alternative, Plan
-from onnxsplit.planning import energy_wording
-from onnxsplit.planning.alternatives import describe_alternative, find_alternatives
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.balance import review_balance
-from onnxsplit.planning.baselines import find_baselines, name_repairs
-from onnxsplit.planning.breaches import check_placement
-from onnxsplit.planning.budgets import find_within_budgets
-from onnxsplit.planning.charging import charge
-from onnxsplit.planning.clashes import explain_clash
-from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.constraints import Constraints, check_operators
-from onnxsplit.planning.data_homes import locate_data
-from onnxsplit.planning.detail import Detail
-from onnxsplit.planning.formulation import formulate
-from onnxsplit.planning.limit_notes import list_limit_assumptions, note_unsupported
-from onnxsplit.planning.limits import set_limits
-from onnxsplit.planning.mixes import list_graphs
-from onnxsplit.planning.mixture import tell_mix
-from onnxsplit.planning.moving import describe_move, name_move_assumptions
-from onnxsplit.planning.objective_notes import describe_objective, name_objective_assumptions
-from onnxsplit.planning.optimum import (
+from onnxsplit.planning.costs.charging import charge
+from onnxsplit.planning.costs.coarsening import coarsen
+from onnxsplit.planning.costs.data_homes import locate_data
+from onnxsplit.planning.costs.mixes import list_graphs
+from onnxsplit.planning.costs.mixture import tell_mix
+from onnxsplit.planning.costs.moving import describe_move, name_move_assumptions
+from onnxsplit.planning.costs.objective_notes import describe_objective, name_objective_assumptions
+from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
+from onnxsplit.planning.costs.question import Question
+from onnxsplit.planning.cuts.formulation import formulate
+from onnxsplit.planning.cuts.optimum import (
     Solution,
     Solver,
     find_best_split,
     find_optimum,
     price_wholes,
 )
-from onnxsplit.planning.outlooks import Outlook, look_out
-from onnxsplit.planning.pieces import combine, take_apart, take_memory
-from onnxsplit.planning.pipelines import (
+from onnxsplit.planning.cuts.pipelines import (
     Pipeline,
     certify_given,
     find_pipeline,
     refuse_what_only_sums_tell,
 )
-from onnxsplit.planning.pricing import PricedPlacement, price_placement
-from onnxsplit.planning.question import Question
-from onnxsplit.planning.reduction import Method, PreparedQuestion, Reduction, Solving
-from onnxsplit.planning.rules import find_stuck, resolve_rules
-from onnxsplit.planning.shares import CutTable, tabulate_cuts
-from onnxsplit.planning.wording import (
+from onnxsplit.planning.cuts.reduction import Method, PreparedQuestion, Reduction, Solving
+from onnxsplit.planning.demands.breaches import check_placement
+from onnxsplit.planning.demands.budgets import find_within_budgets
+from onnxsplit.planning.demands.clashes import explain_clash
+from onnxsplit.planning.demands.constraints import Constraints, check_operators
+from onnxsplit.planning.demands.limit_notes import list_limit_assumptions, note_unsupported
+from onnxsplit.planning.demands.limits import set_limits
+from onnxsplit.planning.demands.pieces import combine, take_apart, take_memory
+from onnxsplit.planning.demands.rules import find_stuck, resolve_rules
+from onnxsplit.planning.outlook import energy_wording
+from onnxsplit.planning.outlook.alternatives import describe_alternative, find_alternatives
+from onnxsplit.planning.outlook.balance import review_balance
+from onnxsplit.planning.outlook.baselines import find_baselines, name_repairs
+from onnxsplit.planning.outlook.detail import Detail
+from onnxsplit.planning.outlook.outlooks import Outlook, look_out
+from onnxsplit.planning.outlook.shares import CutTable, tabulate_cuts
+from onnxsplit.planning.outlook.wording import (
     explain_fewer_tiers,
     explain_longer_period,
     explain_override,

@@ -24,9 +24,9 @@ from onnxsplit.parity.drift import DriftMeter, find_drifting_outputs
 from onnxsplit.parity.verification import DriftBudget, RunnableModel, find_random_outputs
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Boundary, ForbiddenWire, Plan
-from onnxsplit.planning.boundary import choose_wires
-from onnxsplit.planning.data_homes import find_givers, list_resting
-from onnxsplit.planning.question import WireFormat
+from onnxsplit.planning.costs.data_homes import find_givers, list_resting
+from onnxsplit.planning.costs.question import WireFormat
+from onnxsplit.planning.cuts.boundary import choose_wires
 from onnxsplit.profiling.cache import ProfileCache
 from onnxsplit.profiling.wire_timing import WireSpeed, time_wire
 from onnxsplit.progress import Progress

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.model.wires import WIRE_TYPES
-from onnxsplit.planning.question import Question, WireFormat
+from onnxsplit.planning.costs.question import Question, WireFormat
 from onnxsplit.units import format_size, parse_size
 
 AUTO = "auto"

@@ -23,11 +23,11 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.planned import Plan
-from onnxsplit.planning.memory import measure_peaks
-from onnxsplit.planning.mixes import list_graphs
-from onnxsplit.planning.objective_notes import note_stages
+from onnxsplit.planning.costs.memory import measure_peaks
+from onnxsplit.planning.costs.mixes import list_graphs
+from onnxsplit.planning.costs.objective_notes import note_stages
+from onnxsplit.planning.cuts.separators import place_cut
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
-from onnxsplit.planning.separators import place_cut
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import carve_plan, list_wires, plan_budget, settle_boundary

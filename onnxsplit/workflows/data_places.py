@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.planning.question import DataPlaces, State
+from onnxsplit.planning.costs.question import DataPlaces, State
 from onnxsplit.tiers import DEVICE, SERVER
 
 AUTO = "auto"

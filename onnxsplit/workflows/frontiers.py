@@ -7,7 +7,7 @@ from typing import Unpack
 from onnxsplit.errors import UsageError
 from onnxsplit.frontiers import Frontier
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.planning.bandwidths import find_frontier
+from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.profiling.storage import write_text
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.reporting.frontier_drawing import draw_frontier

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.planning.scaling import FactorTable, profiles_from_costs, scale_by_type
+from onnxsplit.planning.costs.scaling import FactorTable, profiles_from_costs, scale_by_type
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 from onnxsplit.tiers import DEVICE, SERVER, Topology

@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from onnxsplit.errors import UsageError
 from onnxsplit.objectives import Energy, Objective, Power
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.limits import find_tier
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.demands.limits import find_tier
 from onnxsplit.tiers import DEVICE, SERVER
 from onnxsplit.units import parse_duration, parse_energy, parse_size
 

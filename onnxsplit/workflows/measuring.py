@@ -13,14 +13,14 @@ from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.objectives import InferenceLatency
 from onnxsplit.planned import Plan
-from onnxsplit.planning.balance import review_balance
-from onnxsplit.planning.candidates import find_candidates, identify
-from onnxsplit.planning.correction import correct_candidates, explain_choice
-from onnxsplit.planning.data_homes import find_givers, list_resting, locate_data
-from onnxsplit.planning.optimum import Solver
+from onnxsplit.planning.costs.data_homes import find_givers, list_resting, locate_data
+from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
+from onnxsplit.planning.costs.question import Question
+from onnxsplit.planning.cuts.candidates import find_candidates, identify
+from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.outlook.balance import review_balance
+from onnxsplit.planning.outlook.correction import correct_candidates, explain_choice
 from onnxsplit.planning.plans import make_plan_for, open_solver
-from onnxsplit.planning.pricing import PricedPlacement, price_placement
-from onnxsplit.planning.question import Question
 from onnxsplit.profiling.cache import ProfileCache, derive_key
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule

@@ -9,8 +9,8 @@ from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Plan
+from onnxsplit.planning.cuts.separators import place_cut
 from onnxsplit.planning.plans import make_plan, make_plan_for
-from onnxsplit.planning.separators import place_cut
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import settle_boundary
 from onnxsplit.workflows.placements import read_placement

@@ -13,7 +13,7 @@ from onnxsplit.model.loading import LoadedModel, ModelSource, check_external_dat
 from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import describe_value, infer_tensors, resolve_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs, read_input_specs
-from onnxsplit.planning.matching import check_identity, shares_names
+from onnxsplit.planning.costs.matching import check_identity, shares_names
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 

@@ -1,7 +1,7 @@
 """Let operators run on both sides, where a caller allows it."""
 
 from onnxsplit.planned import Plan
-from onnxsplit.planning.recomputation import recompute_plan
+from onnxsplit.planning.cuts.recomputation import recompute_plan
 from onnxsplit.workflows.requests import Inquiry
 
 

@@ -11,11 +11,11 @@ from onnxsplit.manifest import MANIFEST_FILE
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.objectives import InferenceLatency, Objective
 from onnxsplit.placement import Placement
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.detail import DEFAULT_ALTERNATIVES, Detail
-from onnxsplit.planning.mixes import pose_mix
-from onnxsplit.planning.question import Origin, Question, pose_question
-from onnxsplit.planning.reduction import Certified, Method, Solving
+from onnxsplit.planning.costs.mixes import pose_mix
+from onnxsplit.planning.costs.question import Origin, Question, pose_question
+from onnxsplit.planning.cuts.reduction import Certified, Method, Solving
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.detail import DEFAULT_ALTERNATIVES, Detail
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.boundary_options import (
     DEFAULT_MAX_DRIFT,

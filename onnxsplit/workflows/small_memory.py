@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.planning.memory import state_memory
-from onnxsplit.planning.segments import choose_segments, need_memory
+from onnxsplit.planning.costs.memory import state_memory
+from onnxsplit.planning.cuts.segments import choose_segments, need_memory
 from onnxsplit.profiles import Profile
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from onnxsplit.errors import UsageError
-from onnxsplit.planning.scaling import CostRow, FactorTable
+from onnxsplit.planning.costs.scaling import CostRow, FactorTable
 from onnxsplit.tiers import DEVICE, SERVER, Evidence
 
 _FACTOR_COLUMNS = ("op_type", "factor")

@@ -24,12 +24,12 @@ from onnxsplit.model.loading import load_model
 from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import infer_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
-from onnxsplit.planning.bandwidths import find_frontier
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.formulation import Formulation
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.cuts.bandwidths import find_frontier
+from onnxsplit.planning.cuts.formulation import Formulation
+from onnxsplit.planning.cuts.reduction import Reduction
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, open_solver, prepare
-from onnxsplit.planning.question import pose_question
-from onnxsplit.planning.reduction import Reduction
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from samples.networks import NAMES, build

@@ -23,8 +23,8 @@ from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import find_symbolic_specs, resolve_tensors
 from onnxsplit.model.stages import Carving
 from onnxsplit.placement import Placement
+from onnxsplit.planning.costs.question import pose_question
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.question import pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import LINK_PRESETS, Topology
 

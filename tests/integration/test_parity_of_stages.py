@@ -21,7 +21,7 @@ from onnxsplit.parity.verification import (
     holds_float16,
     verify_stages,
 )
-from onnxsplit.planning.separators import place_cut
+from onnxsplit.planning.cuts.separators import place_cut
 from tests.tiny_models import W, X, parse
 
 ENGINE = EngineOptions(threads=1)

@@ -7,7 +7,7 @@ import pytest
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, make_plan_for
 from tests.random_graphs import Case, Price, draw_case, list_ideals, price_by_hand
 

@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import pytest
 
-from onnxsplit.planning.balance import find_balanced_cut
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.balance import find_balanced_cut
+from onnxsplit.planning.outlook.shares import tabulate_cuts
 from onnxsplit.planning.plans import open_solver
-from onnxsplit.planning.shares import tabulate_cuts
 from tests.random_graphs import Case, Price, draw_case, list_ideals, price_by_hand
 
 

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
-from onnxsplit.planning.baselines import (
+from onnxsplit.planning.cuts.enumeration import find_by_enumeration, list_ideals
+from onnxsplit.planning.cuts.optimum import Solver, find_optimum
+from onnxsplit.planning.cuts.prefixes import price_prefixes
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.baselines import (
     find_baselines,
     find_chain,
     find_cut_vertex,
@@ -21,11 +25,7 @@ from onnxsplit.planning.baselines import (
     list_cut_vertices,
     price_compressed_upload,
 )
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.enumeration import find_by_enumeration, list_ideals
-from onnxsplit.planning.optimum import Solver, find_optimum
 from onnxsplit.planning.plans import make_plan, open_solver
-from onnxsplit.planning.prefixes import price_prefixes
 from onnxsplit.tiers import Link
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 from tests.sample_graphs import draw_costs, read_sample

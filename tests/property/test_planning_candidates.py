@@ -7,11 +7,11 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.placement import Placement
-from onnxsplit.planning.candidates import find_candidates, identify
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.cuts.candidates import find_candidates, identify
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import open_solver
-from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.question import pose_question
 from onnxsplit.tiers import Topology
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 

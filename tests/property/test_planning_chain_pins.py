@@ -5,7 +5,7 @@ import random
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.planning.clashes import find_clash
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.clashes import find_clash
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
 from tests.hand_prices import list_placements, price_by_hand
 from tests.limit_cases import Limited, draw_limited, meets

@@ -11,16 +11,16 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.mincut import SINK, SOURCE, Contraction, LinearProblem, PreparedProblem, dominance
-from onnxsplit.planning import contraction
-from onnxsplit.planning.blocks import Block, explain_loose_ends
-from onnxsplit.planning.bottleneck import BottleneckTests
-from onnxsplit.planning.charges import read_parameters
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.contraction import BlockJudge, contract_formulation
-from onnxsplit.planning.formulation import Bar, Formulation
+from onnxsplit.planning.costs.charges import read_parameters
+from onnxsplit.planning.costs.question import Question
+from onnxsplit.planning.cuts import contraction
+from onnxsplit.planning.cuts.blocks import Block, explain_loose_ends
+from onnxsplit.planning.cuts.bottleneck import BottleneckTests
+from onnxsplit.planning.cuts.contraction import BlockJudge, contract_formulation
+from onnxsplit.planning.cuts.formulation import Bar, Formulation
+from onnxsplit.planning.cuts.reduction import Solving
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, open_solver, prepare
-from onnxsplit.planning.question import Question
-from onnxsplit.planning.reduction import Solving
 from onnxsplit.tiers import Link
 from tests.block_graphs import draw_blocks, draw_outside, draw_ties
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand

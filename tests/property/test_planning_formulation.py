@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from onnxsplit.mincut import SINK, SOURCE, CutProblem, solve_minimum_cut
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.formulation import Formulation
+from onnxsplit.planning.cuts.formulation import Formulation
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import open_solver
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 

@@ -9,8 +9,8 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.frontiers import Frontier
-from onnxsplit.planning.bandwidths import find_frontier
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.cuts.bandwidths import find_frontier
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan, prepare
 from onnxsplit.tiers import Link
 from tests.block_graphs import draw_blocks

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
-from onnxsplit.planning.memory import measure_memory
+from onnxsplit.planning.costs.memory import measure_memory
 from tests.random_graphs import draw_graph, list_ideals
 
 

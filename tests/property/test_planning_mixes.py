@@ -9,10 +9,10 @@ import pytest
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Placement
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.mixes import pose_mix
+from onnxsplit.planning.costs.mixes import pose_mix
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.plans import make_plan, make_plan_for
-from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.question import Question
 from onnxsplit.profiles import OperatorGroup, Profile
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 

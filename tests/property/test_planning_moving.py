@@ -11,14 +11,14 @@ from onnxsplit.errors import UsageError
 from onnxsplit.objectives import Energy, InferenceLatency, Objective, Power, Throughput
 from onnxsplit.placement import Placement
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.bandwidths import find_frontier
-from onnxsplit.planning.baselines import find_chain
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.optimum import find_optimum
+from onnxsplit.planning.costs.question import Origin, Question
+from onnxsplit.planning.cuts.bandwidths import find_frontier
+from onnxsplit.planning.cuts.optimum import find_optimum
+from onnxsplit.planning.cuts.prefixes import place_cells, price_prefixes
+from onnxsplit.planning.cuts.reduction import Method, Solving
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.baselines import find_chain
 from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
-from onnxsplit.planning.prefixes import place_cells, price_prefixes
-from onnxsplit.planning.question import Origin, Question
-from onnxsplit.planning.reduction import Method, Solving
 from tests.contract.workshop import fit
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 

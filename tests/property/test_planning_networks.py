@@ -14,10 +14,10 @@ from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import infer_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
 from onnxsplit.objectives import TrainingDelay
-from onnxsplit.planning.bandwidths import find_frontier
+from onnxsplit.planning.costs.question import Question, pose_question
+from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.planning.inspection import inspect_graph
 from onnxsplit.planning.plans import prepare
-from onnxsplit.planning.question import Question, pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from samples.networks import NAMES, build, build_reduced

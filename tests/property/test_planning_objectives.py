@@ -9,8 +9,8 @@ from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
+from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.pricing import price_placement
 from tests.hand_prices import KINDS, Asked, draw_asked, list_placements, price_by_hand
 
 CASES = 300

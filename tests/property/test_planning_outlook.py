@@ -13,10 +13,10 @@ from onnxsplit.objectives import InferenceLatency
 from onnxsplit.outlook import ParameterRange
 from onnxsplit.placement import Crossing, Placement
 from onnxsplit.planned import Plan
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.detail import Detail
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.pricing import price_placement
 from tests.hand_prices import Asked, Tiers, draw_asked, list_placements, price_by_hand
 from tests.property.test_planning_mixes import Mix, draw_mix, pose
 from tests.property.test_planning_mixes import price as price_mix

@@ -9,9 +9,9 @@ from fractions import Fraction
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.cuts.recomputation import find_recomputation
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.recomputation import find_recomputation
 from onnxsplit.profiles import OperatorGroup
 from tests.hand_prices import Asked, draw_asked
 

@@ -10,16 +10,16 @@ from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.objectives import InferenceLatency, Throughput
 from onnxsplit.placement import Placement
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.bandwidths import find_frontier
-from onnxsplit.planning.boundary import choose_wires
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.detail import Detail
-from onnxsplit.planning.mixes import pose_mix
-from onnxsplit.planning.pipelines import find_pipeline
+from onnxsplit.planning.costs.mixes import pose_mix
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.cuts.bandwidths import find_frontier
+from onnxsplit.planning.cuts.boundary import choose_wires
+from onnxsplit.planning.cuts.pipelines import find_pipeline
+from onnxsplit.planning.cuts.recomputation import find_recomputation
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
-from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.question import pose_question
-from onnxsplit.planning.recomputation import find_recomputation
 from onnxsplit.tiers import Link, Topology
 from tests.contract.workshop import fit
 from tests.hand_periods import measure_period

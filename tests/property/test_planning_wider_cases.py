@@ -8,7 +8,7 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.planned import Plan
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
 from tests.random_graphs import (
     Case,

@@ -9,9 +9,9 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.objectives import TrainingDelay
-from onnxsplit.planning.boundary import Choices, choose_wires
+from onnxsplit.planning.costs.question import WireFormat
+from onnxsplit.planning.cuts.boundary import Choices, choose_wires
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.question import WireFormat
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 
 CASES = 150

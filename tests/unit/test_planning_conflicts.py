@@ -6,9 +6,9 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
-from onnxsplit.planning.constraints import Constraints
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.question import pose_question
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 

@@ -4,8 +4,8 @@ import pytest
 
 from onnxsplit.evidence import StageTiming
 from onnxsplit.placement import Crossing, Placement
-from onnxsplit.planning.correction import correct_candidates, explain_choice
-from onnxsplit.planning.pricing import PricedPlacement
+from onnxsplit.planning.costs.pricing import PricedPlacement
+from onnxsplit.planning.outlook.correction import correct_candidates, explain_choice
 from onnxsplit.prediction import CostPart, Prediction
 
 

@@ -11,14 +11,14 @@ from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.mincut import CutProblem, SideRows, solve_within_budgets
 from onnxsplit.objectives import Power, TrainingDelay
-from onnxsplit.planning.budgets import find_within_budgets
-from onnxsplit.planning.constraints import Constraints
-from onnxsplit.planning.optimum import find_optimum
+from onnxsplit.planning.costs.question import DataPlaces, Question, pose_question
+from onnxsplit.planning.cuts.optimum import find_optimum
+from onnxsplit.planning.cuts.recomputation import find_recomputation
+from onnxsplit.planning.cuts.separators import place_prefix
+from onnxsplit.planning.demands.budgets import find_within_budgets
+from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.demands.privacy import find_shallow, find_sources, measure_depths
 from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
-from onnxsplit.planning.privacy import find_shallow, find_sources, measure_depths
-from onnxsplit.planning.question import DataPlaces, Question, pose_question
-from onnxsplit.planning.recomputation import find_recomputation
-from onnxsplit.planning.separators import place_prefix
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from onnxsplit.workflows.limit_requests import LimitRequest, read_types

@@ -18,15 +18,15 @@ from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
-from onnxsplit.planning.constraints import Constraints, resolve_pins
+from onnxsplit.planning.costs.matching import match_profile
+from onnxsplit.planning.costs.pricing import price_placement
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.cuts.separators import find_single_tensor_cuts, place_cut
+from onnxsplit.planning.demands.constraints import Constraints, resolve_pins
+from onnxsplit.planning.demands.rules import find_banned
 from onnxsplit.planning.inspection import inspect_graph
-from onnxsplit.planning.matching import match_profile
+from onnxsplit.planning.outlook.wording import explain_small_share
 from onnxsplit.planning.plans import make_plan, make_plan_for
-from onnxsplit.planning.pricing import price_placement
-from onnxsplit.planning.question import pose_question
-from onnxsplit.planning.rules import find_banned
-from onnxsplit.planning.separators import find_single_tensor_cuts, place_cut
-from onnxsplit.planning.wording import explain_small_share
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 

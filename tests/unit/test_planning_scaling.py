@@ -3,9 +3,14 @@ import random
 import pytest
 
 from onnxsplit.errors import UsageError
+from onnxsplit.planning.costs.question import pose_question
+from onnxsplit.planning.costs.scaling import (
+    CostRow,
+    FactorTable,
+    profiles_from_costs,
+    scale_by_type,
+)
 from onnxsplit.planning.plans import make_plan
-from onnxsplit.planning.question import pose_question
-from onnxsplit.planning.scaling import CostRow, FactorTable, profiles_from_costs, scale_by_type
 from onnxsplit.profiles import BoundaryCost, OperatorGroup, Profile
 from tests.random_graphs import Case, draw_case
 

@@ -7,9 +7,9 @@ import pytest
 from onnxsplit.errors import UsageError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.placement import Placement
-from onnxsplit.planning.memory import measure_memory, state_memory
-from onnxsplit.planning.segments import choose_segments, need_memory
-from onnxsplit.planning.separators import find_single_tensor_cuts
+from onnxsplit.planning.costs.memory import measure_memory, state_memory
+from onnxsplit.planning.cuts.segments import choose_segments, need_memory
+from onnxsplit.planning.cuts.separators import find_single_tensor_cuts
 from onnxsplit.profiles import OperatorGroup, Profile
 from tests.random_graphs import draw_graph
 

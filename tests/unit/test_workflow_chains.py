@@ -5,10 +5,10 @@ import pytest
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
 from onnxsplit.model.bundle import name_files
-from onnxsplit.planning.coarsening import coarsen
-from onnxsplit.planning.conflicts import Demands, explain_conflict
-from onnxsplit.planning.constraints import Constraints, resolve_pins
-from onnxsplit.planning.separators import place_cut
+from onnxsplit.planning.costs.coarsening import coarsen
+from onnxsplit.planning.cuts.separators import place_cut
+from onnxsplit.planning.demands.conflicts import Demands, explain_conflict
+from onnxsplit.planning.demands.constraints import Constraints, resolve_pins
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link
 from onnxsplit.workflows.chains import list_links, read_chain, read_links

@@ -6,7 +6,7 @@ import pytest
 
 from onnxsplit.errors import UsageError
 from onnxsplit.graph import ModelIdentity, Operator, OperatorGraph, TensorSpec
-from onnxsplit.planning.question import DataPlaces
+from onnxsplit.planning.costs.question import DataPlaces
 from onnxsplit.workflows.data_places import DataOptions, match_states, read_places
 
 TIERS = ("phone", "edge", "cloud")

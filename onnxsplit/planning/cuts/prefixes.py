@@ -1,0 +1,181 @@
+"""What every prefix of a topological order costs, exactly: a device and a server, any objective.
+
+Note on sums. The cells of a coarse graph stand in a topological order, so that the first k of them
+can run on the device. Each charge is paid for an interval of k: a value crosses while its maker is
+in the prefix and a reader is not, shared parameters are down from their first user on, and so on.
+Charges therefore add up as differences at the ends of their intervals. Virtual vertices behind the
+cells, such as a loss, may lie on either side; the cheaper one counts.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxsplit.errors import UsageError
+from onnxsplit.placement import Placement
+from onnxsplit.planning.costs.charges import Charges, read_parameters
+from onnxsplit.planning.cuts.optimum import Solver
+
+Floats = npt.NDArray[np.float64]
+
+_TIERS = 2
+_Pay = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixTable:
+    """The prefixes of the cells' order, from none to all on the device.
+
+    Parameters
+    ----------
+    device_work, server_work : ndarray of float64, shape (cells + 1,)
+        What the cells of either side cost, transfers that belong to a cell among it; ``inf`` where
+        one may not be there.
+    between : ndarray of float64, shape (cells + 1,)
+        Everything else; ``inf`` where a value crosses that may not.
+    """
+
+    device_work: Floats
+    server_work: Floats
+    between: Floats
+
+    @property
+    def values(self) -> Floats:
+        """What each prefix costs, in the objective's unit."""
+        return self.device_work + self.server_work + self.between
+
+
+def price_prefixes(solver: Solver) -> PrefixTable:
+    """Price all prefixes of the cells' order.
+
+    Parameters
+    ----------
+    solver : Solver
+        Of two tiers.
+
+    Raises
+    ------
+    UsageError
+        The chain is longer: there a prefix is no placement.
+
+    Notes
+    -----
+    O(n + m), for each side that virtual vertices may take.
+    """
+    formulation = solver.formulation
+    if len(formulation.tiers) != _TIERS:
+        raise UsageError("Prefixes are those of a device and a server; the chain is longer.")
+    capacities, arcs = formulation.capacities, formulation.tier_arcs
+    each = [capacities[arcs[:, tier]] for tier in range(_TIERS)]
+    prefix = np.concatenate(([0.0], np.cumsum(each[0])))
+    rest = np.concatenate((np.cumsum(each[1][::-1])[::-1], [0.0]))
+    virtual = range(len(arcs), len(formulation.charges.vertices))
+    sums = [
+        _Sums(charges=formulation.charges, parameters=read_parameters(formulation.topology)).add_up(
+            len(arcs), dict(zip(virtual, sides, strict=True))
+        )
+        for sides in itertools.product((0, 1), repeat=len(virtual))
+    ]
+    return PrefixTable(
+        device_work=prefix, server_work=rest, between=np.min(sums, axis=0) + formulation.always
+    )
+
+
+def place_cells(solver: Solver, count: int) -> Placement:
+    """Place the first cells on the device and the rest on the server.
+
+    Parameters
+    ----------
+    solver : Solver
+    count : int
+        How many cells run on the device.
+    """
+    device, server = solver.formulation.tiers
+    cell_of = solver.formulation.coarse.cell_of
+    return Placement(
+        tiers=(device, server),
+        tier_of={
+            operator.name: device if cell_of[operator.name] < count else server
+            for operator in solver.graph
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """Adds up what no single cell is charged for."""
+
+    charges: Charges
+    parameters: Floats
+
+    def add_up(self, cells: int, sides: dict[int, int]) -> Floats:
+        """Return what each prefix costs with the virtual vertices on given sides."""
+        # A virtual vertex on the device counts as before the first cell, else as behind the last.
+        place = {vertex: cells + 1 if side else -1 for vertex, side in sides.items()}
+        total = np.zeros(cells + 3)
+
+        def pay(begin: int, end: int, cost: float) -> None:
+            """Charge the prefixes ``begin <= k < end``."""
+            begin, end = max(begin, 0), min(end, cells + 1)
+            if begin < end:
+                total[begin] += cost
+                total[end] -= cost
+
+        fixed = sum(
+            self._cost(self.charges.vertices[vertex, side]) for vertex, side in sides.items()
+        )
+        pay(0, cells + 1, fixed)
+        barred = np.zeros(cells + 1, dtype=np.bool_)
+        for reader, maker in self.charges.order:
+            if reader in place and place[reader] < 0:  # it waits for what it reads
+                barred[: place.get(maker, maker) + 1] = True
+        self._pay_tensors(cells, place, pay, barred)
+        self._pay_trips(cells, place, pay)
+        for shared in self.charges.shared:
+            users = [place.get(vertex, vertex) for vertex in shared.vertices]
+            pay(min(users) + 1, cells + 1, self._cost(shared.first_tier))
+            if shared.last_tier is not None:
+                pay(0, max(users) + 1, self._cost(shared.last_tier))
+        values = np.cumsum(total)[: cells + 1]
+        values[barred] = np.inf
+        return np.asarray(values, dtype=np.float64)
+
+    def _pay_tensors(
+        self,
+        cells: int,
+        place: dict[int, int],
+        pay: _Pay,
+        barred: npt.NDArray[np.bool_],
+    ) -> None:
+        """Charge every value, and its gradient, while it crosses."""
+        for charge in self.charges.tensors:
+            start = -1 if charge.maker is None else place.get(charge.maker, charge.maker)
+            readers = [place.get(vertex, vertex) for vertex in charge.readers]
+            begin, end = start + 1, max(readers, default=-1) + 1
+            if charge.ends_at_last:
+                end = cells + 1
+            if charge.starts_at_last:
+                begin, end = min(readers, default=cells) + 1, cells + 1
+            cost = self._cost(charge.forward[0])
+            if np.isfinite(cost):
+                pay(begin, end, cost)
+            else:
+                barred[max(begin, 0) : max(end, 0)] = True
+            if charge.gradient is not None and charge.gradient_readers:
+                back = [place.get(vertex, vertex) for vertex in charge.gradient_readers]
+                pay(begin, max(back) + 1, self._cost(charge.gradient[0]))
+
+    def _pay_trips(self, cells: int, place: dict[int, int], pay: _Pay) -> None:
+        """Charge what anything on either side costs."""
+        charges = self.charges
+        is_near = any(where < 0 for where in place.values())
+        is_far = any(where > 0 for where in place.values())
+        pay(0, cells + 1 if is_far else cells, self._cost(charges.beyond[0]))
+        pay(0 if is_near else 1, cells + 1, self._cost(charges.first + charges.before[0]))
+
+    def _cost(self, row: Floats) -> float:
+        """Return a row's cost on this link."""
+        return float(row @ self.parameters) if np.isfinite(row).all() else float("inf")

@@ -1,0 +1,1 @@
+"""Outlook: what surrounds an answer - alternatives, baselines, sensitivity, reasons, words."""
