@@ -23,6 +23,7 @@
     │       ├── LinkTimeoutError
     │       ├── PeerMismatchError
     │       └── ProtocolError
+    │           └── RequestError           a server refuses a request, with a status
     └── InternalError                      a bug of ours: an invariant did not hold
 
 ``exit_code`` on each class is what the command line exits with (see README, "Exit codes").
@@ -120,6 +121,24 @@ class PeerMismatchError(TransportError):
 
 class ProtocolError(TransportError):
     """The remote side answered something that the protocol does not allow."""
+
+
+class RequestError(ProtocolError):
+    """A server refuses a request.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong with it and how to mend it.
+    status : int
+        The HTTP status that says so: 400 malformed, 404 no such model, 413 too large, 429 too many
+        at once; other transports map it to their own.
+    """
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        """Keep the status beside the sentence."""
+        super().__init__(message)
+        self.status = status
 
 
 class InternalError(Exception):

@@ -1,0 +1,1 @@
+"""Halves across a network: Open Inference Protocol clients and servers, links, control."""

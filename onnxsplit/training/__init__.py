@@ -1,0 +1,1 @@
+"""Split training: the loop that makes both halves learn, and its state."""
