@@ -5,25 +5,43 @@ from collections.abc import Callable, Mapping
 import onnx
 
 from onnxsplit.errors import UsageError, suggest
-from samples.networks import attention, classic, llama, mobile, residual
+from samples.networks import (
+    attention,
+    classic,
+    inception,
+    llama,
+    mobile,
+    residual,
+    searched,
+    vision,
+)
 from samples.networks.builder import Settings
 
 _BUILDERS: Mapping[str, Callable[[Settings], onnx.ModelProto]] = {
     "alexnet": classic.build_alexnet,
     "bert": attention.build_bert,
+    "convnext": vision.build_convnext,
     "densenet121": residual.build_densenet121,
+    "distilbert": attention.build_distilbert,
+    "efficientnet": searched.build_efficientnet,
     "googlenet": classic.build_googlenet,
     "gpt2": attention.build_gpt2,
+    "inceptionv3": inception.build_inceptionv3,
     "lenet": classic.build_lenet,
     "llama": llama.build_llama,
+    "mnasnet": searched.build_mnasnet,
     "mobilenetv2": residual.build_mobilenetv2,
     "mobilenetv3": mobile.build_mobilenetv3,
+    "regnet": searched.build_regnet,
     "resnet18": residual.build_resnet18,
     "resnet50": residual.build_resnet50,
+    "resnext50": residual.build_resnext50,
     "shufflenet": residual.build_shufflenet,
     "squeezenet": classic.build_squeezenet,
+    "swin": vision.build_swin,
     "unet": classic.build_unet,
     "vgg19": classic.build_vgg19,
+    "vit": vision.build_vit,
 }
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
@@ -31,10 +49,10 @@ NAMES: tuple[str, ...] = tuple(_BUILDERS)
 CACHED = ("gpt2", "llama")
 """Decoders that can be built with a key-value cache."""
 
-_TRANSFORMERS = {"bert", "gpt2", "llama"}
-_OWN_SIZES = {"lenet": 32}
+_TRANSFORMERS = {"bert", "distilbert", "gpt2", "llama"}
+_OWN_SIZES = {"inceptionv3": 299, "lenet": 32}
 _OWN_CLASSES = {"lenet": 10, "unet": 2}
-_SMALLEST_IMAGES = {"alexnet": 64, "lenet": 32, "googlenet": 64, "squeezenet": 64, "unet": 32}
+_SMALLEST_IMAGES = {"alexnet": 64, "googlenet": 64, "inceptionv3": 75, "squeezenet": 64}
 
 
 def build(  # noqa: PLR0913 - one argument for each size

@@ -1,7 +1,4 @@
-"""Transformers: a BERT-like encoder and a GPT-2-like decoder."""
-
-import math
-from collections.abc import Sequence
+"""Transformers of text: BERT-like encoders and a GPT-2-like decoder."""
 
 import numpy as np
 import onnx
@@ -9,8 +6,15 @@ import onnx_graphsurgeon as gs
 
 from onnxsplit.errors import UsageError
 from samples.networks.builder import Builder, Feature, Settings
+from samples.networks.transformer import (
+    HEAD_WIDTH,
+    attend,
+    gelu,
+    gelu_by_tanh,
+    normalise,
+    project,
+)
 
-_HEAD_WIDTH = 64
 _MASKED = -1e4
 _CONTEXT = 1024
 """The most tokens that GPT-2 can see."""
@@ -19,7 +23,7 @@ _CONTEXT = 1024
 def build_bert(settings: Settings) -> onnx.ModelProto:
     """Build an encoder like BERT-base (Devlin et al. 2019): 12 layers, width 768."""
     net = Builder(settings)
-    width = _HEAD_WIDTH * max(1, round(12 * settings.width))
+    width = HEAD_WIDTH * max(1, round(12 * settings.width))
     shape = [settings.batch, settings.sequence_length]
     ids = net.add_input("input_ids", np.int64, shape)
     mask = net.add_input("attention_mask", np.int64, shape)
@@ -32,15 +36,7 @@ def build_bert(settings: Settings) -> onnx.ModelProto:
         "Gather", "embeddings/type", [kinds, net.integers("embeddings/type.index", 0)]
     )
     x = net.apply("Add", "embeddings/add_type", [x, first])
-    hidden = _normalise(net, Feature(x, width), "embeddings/norm")
-    bias = _mask_bias(net, mask)
-    for layer in range(settings.repeats(12)):
-        name = f"layer{layer}"
-        attended = _attend(net, hidden, bias, f"{name}/attention")
-        hidden = _normalise(net, net.add(hidden, attended, f"{name}/add1"), f"{name}/norm1")
-        y = _project(net, hidden, 4 * width, f"{name}/intermediate")
-        y = _project(net, _gelu(net, y, f"{name}/gelu"), width, f"{name}/output")
-        hidden = _normalise(net, net.add(hidden, y, f"{name}/add2"), f"{name}/norm2")
+    hidden = _encode(net, Feature(x, width), _mask_bias(net, mask), layers=12)
     pooled = net.apply(
         "Gather", "pooler/first", [hidden.tensor, net.integers("pooler/index", 0)], {"axis": 1}
     )
@@ -49,13 +45,42 @@ def build_bert(settings: Settings) -> onnx.ModelProto:
     return net.finish("bert", y, [settings.batch, width])
 
 
+def build_distilbert(settings: Settings) -> onnx.ModelProto:
+    """Build DistilBERT (Sanh et al. 2019): half of BERT's layers, no token types, no pooler."""
+    net = Builder(settings)
+    width = HEAD_WIDTH * max(1, round(12 * settings.width))
+    shape = [settings.batch, settings.sequence_length]
+    ids = net.add_input("input_ids", np.int64, shape)
+    mask = net.add_input("attention_mask", np.int64, shape)
+    words = _table(net, "embeddings/word.weight", _scale_vocabulary(settings, 30522), width)
+    places = _table(net, "embeddings/position.weight", _limit(settings, 512), width)
+    x = net.apply("Gather", "embeddings/word", [words, ids])
+    x = net.apply("Add", "embeddings/add", [x, _positions(net, ids, places)])
+    hidden = _encode(net, Feature(x, width), _mask_bias(net, mask), layers=6)
+    return net.finish("distilbert", hidden, [*shape, width])
+
+
+def _encode(net: Builder, x: Feature, bias: gs.Tensor, *, layers: int) -> Feature:
+    """Normalise what is embedded and add layers that normalise after each part."""
+    width = x.channels
+    hidden = normalise(net, x, "embeddings/norm")
+    for layer in range(net.settings.repeats(layers)):
+        name = f"layer{layer}"
+        attended = attend(net, hidden, bias, f"{name}/attention")
+        hidden = normalise(net, net.add(hidden, attended, f"{name}/add1"), f"{name}/norm1")
+        y = project(net, hidden, 4 * width, f"{name}/intermediate")
+        y = project(net, gelu(net, y, f"{name}/gelu"), width, f"{name}/output")
+        hidden = normalise(net, net.add(hidden, y, f"{name}/add2"), f"{name}/norm2")
+    return hidden
+
+
 def build_gpt2(settings: Settings) -> onnx.ModelProto:
     """Build a decoder like GPT-2 small (Radford et al. 2019); input and output share a table.
 
     With a cache it takes ``position_ids`` as well, as exporters have it.
     """
     net = Builder(settings)
-    width = _HEAD_WIDTH * max(1, round(12 * settings.width))
+    width = HEAD_WIDTH * max(1, round(12 * settings.width))
     ids = net.add_input("input_ids", np.int64, [settings.batch, settings.sequence_length])
     vocabulary = _scale_vocabulary(settings, 50257)
     words = _table(net, "wte.weight", vocabulary, width)
@@ -69,19 +94,19 @@ def build_gpt2(settings: Settings) -> onnx.ModelProto:
         numbers = net.add_input(
             "position_ids", np.int64, [settings.batch, settings.sequence_length]
         )
-        cache = net.add_cache(layers, width // _HEAD_WIDTH, _HEAD_WIDTH)
+        cache = net.add_cache(layers, width // HEAD_WIDTH, HEAD_WIDTH)
         rows = net.apply("Gather", "positions", [places, numbers])
         bias = _causal_bias(net, ids, cache[0][0])
     hidden = Feature(net.apply("Add", "embed", [x, rows]), width)
     for layer in range(layers):
         name = f"h{layer}"
-        y = _normalise(net, hidden, f"{name}/norm1")
-        y = _attend(net, y, bias, f"{name}/attention", fused=True, cache=cache[layer])
+        y = normalise(net, hidden, f"{name}/norm1")
+        y = attend(net, y, bias, f"{name}/attention", fused=True, cache=cache[layer])
         hidden = net.add(hidden, y, f"{name}/add1")
-        y = _project(net, _normalise(net, hidden, f"{name}/norm2"), 4 * width, f"{name}/fc")
-        y = _project(net, _gelu_by_tanh(net, y, f"{name}/gelu"), width, f"{name}/proj")
+        y = project(net, normalise(net, hidden, f"{name}/norm2"), 4 * width, f"{name}/fc")
+        y = project(net, gelu_by_tanh(net, y, f"{name}/gelu"), width, f"{name}/proj")
         hidden = net.add(hidden, y, f"{name}/add2")
-    hidden = _normalise(net, hidden, "norm")
+    hidden = normalise(net, hidden, "norm")
     turned = net.apply("Transpose", "head/table", [words], {"perm": [1, 0]})
     logits = Feature(net.apply("MatMul", "head", [hidden.tensor, turned]), vocabulary)
     return net.finish("gpt2", logits, [settings.batch, settings.sequence_length, vocabulary])
@@ -141,88 +166,3 @@ def _causal_bias(net: Builder, ids: gs.Tensor, past: gs.Tensor | None = None) ->
     ends = net.apply("Concat", "causal/ends", [length, length], {"axis": 0})
     axes = net.integers("causal/axes", [0, 1])
     return net.apply("Slice", "causal", [net.store("causal/bias", full), starts, ends, axes])
-
-
-def _project(net: Builder, x: Feature, width: int, name: str) -> Feature:
-    """Add a linear map of the last axis, as MatMul and Add."""
-    drawn = net.sample((x.channels, width), 1 / math.sqrt(x.channels))
-    weight = net.store(f"{name}.weight", drawn)
-    bias = net.store(f"{name}.bias", np.zeros(width, dtype=np.float32))
-    y = net.apply("MatMul", f"{name}/matmul", [x.tensor, weight])
-    return Feature(net.apply("Add", f"{name}/add", [y, bias]), width)
-
-
-def _normalise(net: Builder, x: Feature, name: str) -> Feature:
-    """Add a layer normalisation."""
-    scale = net.store(f"{name}.scale", np.ones(x.channels, dtype=np.float32))
-    shift = net.store(f"{name}.shift", np.zeros(x.channels, dtype=np.float32))
-    tensor = net.apply("LayerNormalization", name, [x.tensor, scale, shift], {"epsilon": 1e-5})
-    return Feature(tensor, x.channels)
-
-
-def _attend(
-    net: Builder,
-    x: Feature,
-    bias: gs.Tensor,
-    name: str,
-    *,
-    fused: bool = False,
-    cache: Sequence[gs.Tensor] = (),
-) -> Feature:
-    """Add multi-head attention; fused, one projection makes queries, keys and values."""
-    heads = x.channels // _HEAD_WIDTH
-    if fused:
-        joined = _project(net, x, 3 * x.channels, f"{name}/qkv")
-        sizes = net.integers(f"{name}/split.sizes", [x.channels] * 3)
-        parts = net.apply_many("Split", f"{name}/split", [joined.tensor, sizes], 3, {"axis": 2})
-    else:
-        parts = [_project(net, x, x.channels, f"{name}/{part}").tensor for part in "qkv"]
-    apart = net.integers(f"{name}/heads.shape", [0, 0, heads, _HEAD_WIDTH])
-    turned = [
-        net.apply(
-            "Transpose",
-            f"{name}/{part}/transpose",
-            [net.apply("Reshape", f"{name}/{part}/reshape", [tensor, apart])],
-            {"perm": [0, 2, 3, 1] if part == "k" and not cache else [0, 2, 1, 3]},
-        )
-        for part, tensor in zip("qkv", parts, strict=True)
-    ]
-    if cache:
-        turned[1:] = [
-            net.extend_cache(new, past, heads, _HEAD_WIDTH, f"{name}/{part}")
-            for part, new, past in zip("kv", turned[1:], cache, strict=True)
-        ]
-        turned[1] = net.apply("Transpose", f"{name}/k/turn", [turned[1]], {"perm": [0, 1, 3, 2]})
-    scores = net.apply("MatMul", f"{name}/scores", turned[:2])
-    scale = net.scalar(f"{name}/scale.value", math.sqrt(_HEAD_WIDTH))
-    scores = net.apply("Div", f"{name}/scale", [scores, scale])
-    scores = net.apply("Add", f"{name}/mask", [scores, bias])
-    weights = net.apply("Softmax", f"{name}/softmax", [scores], {"axis": -1})
-    mixed = net.apply("MatMul", f"{name}/mix", [weights, turned[2]])
-    mixed = net.apply("Transpose", f"{name}/join", [mixed], {"perm": [0, 2, 1, 3]})
-    together = net.integers(f"{name}/join.shape", [0, 0, x.channels])
-    joined = Feature(net.apply("Reshape", f"{name}/flat", [mixed, together]), x.channels)
-    return _project(net, joined, x.channels, f"{name}/out")
-
-
-def _gelu(net: Builder, x: Feature, name: str) -> Feature:
-    """Add the exact Gaussian error linear unit: x/2 (1 + erf(x / sqrt 2))."""
-    y = net.apply("Div", f"{name}/div", [x.tensor, net.scalar(f"{name}/root", math.sqrt(2))])
-    y = net.apply("Erf", f"{name}/erf", [y])
-    y = net.apply("Add", f"{name}/add", [y, net.scalar(f"{name}/one", 1.0)])
-    y = net.apply("Mul", f"{name}/mul", [x.tensor, y])
-    half = net.scalar(f"{name}/half", 0.5)
-    return Feature(net.apply("Mul", f"{name}/halve", [y, half]), x.channels)
-
-
-def _gelu_by_tanh(net: Builder, x: Feature, name: str) -> Feature:
-    """Add the unit's approximation by tanh, which GPT-2 uses."""
-    cube = net.apply("Pow", f"{name}/cube", [x.tensor, net.scalar(f"{name}/three", 3.0)])
-    y = net.apply("Mul", f"{name}/scale", [cube, net.scalar(f"{name}/factor", 0.044715)])
-    y = net.apply("Add", f"{name}/sum", [x.tensor, y])
-    root = net.scalar(f"{name}/root", math.sqrt(2 / math.pi))
-    y = net.apply("Tanh", f"{name}/tanh", [net.apply("Mul", f"{name}/mul", [y, root])])
-    y = net.apply("Add", f"{name}/add", [y, net.scalar(f"{name}/one", 1.0)])
-    y = net.apply("Mul", f"{name}/gate", [x.tensor, y])
-    half = net.scalar(f"{name}/half", 0.5)
-    return Feature(net.apply("Mul", f"{name}/halve", [y, half]), x.channels)

@@ -98,6 +98,7 @@ class ConvOptions(TypedDict, total=False):
     stride: int
     pad: int | None
     groups: int
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -221,32 +222,38 @@ class Builder:
         self.nodes.append(node)
         return outputs
 
-    def conv(
+    def conv(  # noqa: PLR0913 - the attributes of one operator
         self,
         x: Feature,
         channels: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         name: str,
         *,
         stride: int = 1,
         pad: int | None = None,
         groups: int = 1,
         bias: bool = True,
+        gain: float = 1.0,
     ) -> Feature:
-        """Add a convolution; by default it keeps the size at stride 1."""
-        pad = kernel // 2 if pad is None else pad
-        fan_in = x.channels // groups * kernel * kernel
-        shape = [channels, x.channels // groups, kernel, kernel]
-        inputs = [x.tensor, self.draw(f"{name}.weight", shape, fan_in)]
+        """Add a convolution; by default it keeps the size at stride 1.
+
+        The gain makes up for what an activation or a gate before it weakens more than Relu does.
+        """
+        high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
+        pads = [high // 2, wide // 2] if pad is None else [pad, pad]
+        fan_in = x.channels // groups * high * wide
+        shape = [channels, x.channels // groups, high, wide]
+        drawn = self.sample(shape, gain * math.sqrt(2 / fan_in))
+        inputs = [x.tensor, self.store(f"{name}.weight", drawn)]
         if bias:
             inputs.append(self.store(f"{name}.bias", self.sample([channels], 0.05)))
         attributes = {
-            "kernel_shape": [kernel, kernel],
+            "kernel_shape": [high, wide],
             "strides": [stride, stride],
-            "pads": [pad] * 4,
+            "pads": pads * 2,
             "group": groups,
         }
-        size = _slide(name, x.size + 2 * pad - kernel, stride)
+        size = _slide(name, x.size + 2 * pads[0] - high, stride)
         return Feature(self.apply("Conv", name, inputs, attributes), channels, size)
 
     def norm(self, x: Feature, name: str) -> Feature:
@@ -272,7 +279,12 @@ class Builder:
         return self.relu(self.conv(x, channels, kernel, name, **options), f"{name}/relu")
 
     def conv_norm(
-        self, x: Feature, channels: int, kernel: int, name: str, **options: Unpack[ConvOptions]
+        self,
+        x: Feature,
+        channels: int,
+        kernel: int | tuple[int, int],
+        name: str,
+        **options: Unpack[ConvOptions],
     ) -> Feature:
         """Add a convolution without bias and a normalisation."""
         made = self.conv(x, channels, kernel, f"{name}/conv", bias=False, **options)
@@ -282,7 +294,7 @@ class Builder:
         self,
         x: Feature,
         channels: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         name: str,
         **options: Unpack[ConvOptions],
     ) -> Feature:
@@ -302,10 +314,17 @@ class Builder:
         size = _slide(name, x.size + 2 * pad - kernel, stride, ceil=ceil)
         return Feature(self.apply("MaxPool", name, [x.tensor], attributes), x.channels, size)
 
-    def average_pool(self, x: Feature, kernel: int, stride: int, name: str) -> Feature:
-        """Add an average pooling."""
-        attributes = {"kernel_shape": [kernel, kernel], "strides": [stride, stride]}
-        size = _slide(name, x.size - kernel, stride)
+    def average_pool(
+        self, x: Feature, kernel: int, stride: int, name: str, *, pad: int = 0
+    ) -> Feature:
+        """Add an average pooling, which counts its padding."""
+        attributes: dict[str, Any] = {
+            "kernel_shape": [kernel, kernel],
+            "strides": [stride, stride],
+        }
+        if pad:
+            attributes |= {"pads": [pad] * 4, "count_include_pad": 1}
+        size = _slide(name, x.size + 2 * pad - kernel, stride)
         return Feature(self.apply("AveragePool", name, [x.tensor], attributes), x.channels, size)
 
     def concat(self, parts: Sequence[Feature], name: str) -> Feature:

@@ -1,4 +1,6 @@
-"""Networks with skips: ResNet-18 and -50, DenseNet-121, MobileNetV2, ShuffleNetV2."""
+"""Networks with skips: ResNet-18 and -50, ResNeXt, DenseNet-121, MobileNetV2, ShuffleNetV2."""
+
+import math
 
 import onnx
 
@@ -17,25 +19,40 @@ def build_resnet50(settings: Settings) -> onnx.ModelProto:
     return _build_resnet("resnet50", settings, (3, 4, 6, 3), expansion=4)
 
 
+def build_resnext50(settings: Settings) -> onnx.ModelProto:
+    """Build ResNeXt-50 32x4d (Xie et al. 2017): bottlenecks twice as wide, in 32 groups."""
+    return _build_resnet("resnext50", settings, (3, 4, 6, 3), expansion=4, groups=32)
+
+
 def _build_resnet(
-    name: str, settings: Settings, counts: tuple[int, ...], *, expansion: int
+    name: str, settings: Settings, counts: tuple[int, ...], *, expansion: int, groups: int = 1
 ) -> onnx.ModelProto:
     """Build a residual network of basic blocks or bottlenecks."""
     net = Builder(settings)
+    grouped = groups > 1
     x = net.conv_norm_relu(net.add_image(), settings.channels(64), 7, "stem", stride=2)
     x = net.max_pool(x, 3, 2, "stem/pool", pad=1)
     for stage, (channels, count) in enumerate(zip(_STAGES, counts, strict=True), start=1):
         for place in range(settings.repeats(count)):
             stride = 2 if stage > 1 and place == 0 else 1
-            inner = settings.channels(channels)
+            outer = settings.channels(channels) * expansion
+            inner = settings.channels(2 * channels if grouped else channels)
+            shared = math.gcd(inner, settings.channels(groups)) if grouped else 1
             block = f"layer{stage}.{place}"
-            x = _residual(net, x, inner, inner * expansion, block, stride=stride)
+            x = _residual(net, x, inner, outer, block, stride=stride, groups=shared)
     x = net.dense(net.pool_globally(x, "pool"), settings.classes, "fc")
     return net.finish(name, x, [settings.batch, settings.classes])
 
 
 def _residual(
-    net: Builder, x: Feature, inner: int, outer: int, name: str, *, stride: int
+    net: Builder,
+    x: Feature,
+    inner: int,
+    outer: int,
+    name: str,
+    *,
+    stride: int,
+    groups: int = 1,
 ) -> Feature:
     """Add a residual block: two 3x3 convolutions, or a bottleneck where it widens."""
     if inner == outer:
@@ -43,7 +60,7 @@ def _residual(
         y = net.conv_norm(y, outer, 3, f"{name}/2")
     else:
         y = net.conv_norm_relu(x, inner, 1, f"{name}/1")
-        y = net.conv_norm_relu(y, inner, 3, f"{name}/2", stride=stride)
+        y = net.conv_norm_relu(y, inner, 3, f"{name}/2", stride=stride, groups=groups)
         y = net.conv_norm(y, outer, 1, f"{name}/3")
     if stride > 1 or x.channels != outer:
         x = net.conv_norm(x, outer, 1, f"{name}/shortcut", stride=stride)
