@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from onnxsplit.tiers import Link as Link
     from onnxsplit.workflows.cutting import Bundle as Bundle
     from onnxsplit.workflows.cutting import cut as cut
+    from onnxsplit.workflows.exports import Export as Export
+    from onnxsplit.workflows.exports import export as export
     from onnxsplit.workflows.frontiers import frontier as frontier
     from onnxsplit.workflows.inspection import inspect as inspect
     from onnxsplit.workflows.merging import merge as merge
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "workflows.cutting",
+    "Export": "workflows.exports",
     "Frontier": "frontiers",
     "Inspection": "planning.inspection",
     "InternalError": "errors",
@@ -49,6 +52,7 @@ _HOMES = {
     "Plan": "planned",
     "Profile": "profiles",
     "cut": "workflows.cutting",
+    "export": "workflows.exports",
     "frontier": "workflows.frontiers",
     "inspect": "workflows.inspection",
     "merge": "workflows.merging",
@@ -60,6 +64,7 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "Export",
     "Frontier",
     "Inspection",
     "InternalError",
@@ -72,6 +77,7 @@ __all__ = [
     "Profile",
     "StageTimings",
     "cut",
+    "export",
     "frontier",
     "inspect",
     "merge",

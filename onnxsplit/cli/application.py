@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from onnxsplit.cli.commands.cutting import cut
+from onnxsplit.cli.commands.exports import export
 from onnxsplit.cli.commands.frontiers import frontier
 from onnxsplit.cli.commands.inspection import inspect
 from onnxsplit.cli.commands.merging import merge
@@ -31,7 +32,7 @@ application = typer.Typer(
         " 130 interrupted."
     ),
 )
-for _command in (cut, profile, plan, frontier, verify, inspect, merge):
+for _command in (cut, profile, plan, frontier, verify, inspect, merge, export):
     application.command()(_command)
 
 

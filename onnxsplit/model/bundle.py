@@ -16,7 +16,7 @@ from onnxsplit.errors import (
     OutputError,
 )
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
-from onnxsplit.model.publication import open_draft, publish, translate_failures
+from onnxsplit.model.publication import check_place, open_draft, publish, translate_failures
 from onnxsplit.model.saving import write_model
 from onnxsplit.model.stages import Stage
 
@@ -79,7 +79,7 @@ def write_bundle(
         The model's external data can't be read.
     """
     target = folder.resolve()
-    _check_target(target, folder, model_file)
+    check_place(target, folder, {} if model_file is None else {"the model": model_file})
     if not force and not _may_replace(target, model_sha256):
         raise OutputError(
             f"{folder} is there already and is not a bundle of this model alone;"
@@ -207,20 +207,6 @@ def _write_stage(stage: Stage, folder: Path, stem: str) -> StageEntry:
         operators=len(stage.operators),
         weight_bytes=stage.weight_bytes,
     )
-
-
-def _check_target(target: Path, folder: Path, model_file: Path | None) -> None:
-    """Refuse places where a whole folder must never be replaced."""
-    if target.exists() and not target.is_dir():
-        raise OutputError(f"{folder} is a file; choose another folder.")
-    protected = {"the current folder": Path.cwd(), "the home folder": Path.home()}
-    if model_file is not None:
-        protected["the model"] = model_file
-    for name, path in protected.items():
-        inner = path.resolve()
-        if inner.is_relative_to(target):
-            relation = "is" if inner == target else "holds"
-            raise OutputError(f"{folder} {relation} {name}; choose another folder.")
 
 
 def _may_replace(target: Path, model_sha256: str | None) -> bool:

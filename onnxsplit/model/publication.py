@@ -3,11 +3,38 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from onnxsplit.errors import OutputError
+
+
+def check_place(target: Path, folder: Path, sources: Mapping[str, Path]) -> None:
+    """Refuse places where a whole folder must never be replaced.
+
+    Parameters
+    ----------
+    target : Path
+        The place, resolved.
+    folder : Path
+        The place as it was given.
+    sources : mapping of str to Path
+        What must stay, beside the current and the home folder, by what it is called.
+
+    Raises
+    ------
+    OutputError
+        The place is a file, or is or holds one of these.
+    """
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{folder} is a file; choose another folder.")
+    protected = {"the current folder": Path.cwd(), "the home folder": Path.home(), **sources}
+    for name, path in protected.items():
+        inner = path.resolve()
+        if inner.is_relative_to(target):
+            relation = "is" if inner == target else "holds"
+            raise OutputError(f"{folder} {relation} {name}; choose another folder.")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ SCHEMA_NAMES = (
     "stages",
     "inspection",
     "merge",
+    "export",
     "error",
 )
 

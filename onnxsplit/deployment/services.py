@@ -1,0 +1,122 @@
+"""What is exported: a stage under the name by which clients will ask for it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
+from onnxsplit.manifest import StageEntry
+from onnxsplit.model.bundle import StoredBundle, name_files
+
+BUNDLE_SUFFIX = ".split"
+MODEL_FILE = "model.onnx"
+VERSION = "1"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One stage, ready to be served.
+
+    Parameters
+    ----------
+    name : str
+        The served model's name.
+    stage : StageEntry
+    folder : Path
+        Where the stage's files lie.
+    model_sha256 : str or None
+        The whole model that it is a part of.
+    """
+
+    name: str
+    stage: StageEntry
+    folder: Path
+    model_sha256: str | None
+
+    def list_files(self) -> dict[str, Path]:
+        """Map the files of a version's folder, as every engine lays it out, to their sources."""
+        beside = {name: self.folder / name for name in self.stage.data_files}
+        return {MODEL_FILE: self.folder / self.stage.file, **beside}
+
+
+def list_services(
+    bundles: Sequence[StoredBundle], *, names: Sequence[str] = (), tier: str | None = None
+) -> tuple[Service, ...]:
+    """Name the stage of each bundle that is served.
+
+    Parameters
+    ----------
+    bundles : sequence of StoredBundle
+    names : sequence of str
+        One for each bundle; the folders' names without ``.split`` if empty.
+    tier : str, optional
+        Whose stage; the last one's if not given.
+
+    Raises
+    ------
+    UsageError
+        The names are too few, too many, unfit or equal, or a bundle has no such stage.
+    UnsupportedModelError
+        A stage takes or gives what does not travel.
+    """
+    if names and len(names) != len(bundles):
+        raise UsageError(f"{len(names)} names are given for {len(bundles)} bundles; name each.")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"--name {name!r} must be letters, digits, '_', '-' and '.' alone.")
+    chosen = list(names) or _name_bundles(bundles)
+    if len({name.lower() for name in chosen}) < len(chosen):
+        raise UsageError(f"Two bundles have the name {_find_double(chosen)!r}; give each a --name.")
+    services = tuple(
+        Service(
+            name=name,
+            stage=_choose_stage(bundle, tier),
+            folder=bundle.folder,
+            model_sha256=bundle.manifest.model.get("sha256"),
+        )
+        for name, bundle in zip(chosen, bundles, strict=True)
+    )
+    for service in services:
+        _check_types(service)
+    return services
+
+
+def _name_bundles(bundles: Sequence[StoredBundle]) -> list[str]:
+    """Name bundles by their folders."""
+    stems = [bundle.folder.resolve().name.removesuffix(BUNDLE_SUFFIX) for bundle in bundles]
+    return [name_files([stem])[stem] for stem in stems]
+
+
+def _find_double(names: Sequence[str]) -> str:
+    """Return the first name that stood before, in whichever case."""
+    lowered = [name.lower() for name in names]
+    return next(name for place, name in enumerate(names) if lowered[place] in lowered[:place])
+
+
+def _choose_stage(bundle: StoredBundle, tier: str | None) -> StageEntry:
+    """Return the stage that is served."""
+    stages = {stage.tier: stage for stage in bundle.manifest.stages}
+    if tier is None:
+        last = bundle.manifest.stages[-1] if bundle.manifest.stages else None
+        if last is None or last.tier == next(iter(bundle.manifest.plan.get("tiers", ())), None):
+            raise UsageError(
+                f"{bundle.folder} has no stage for a server, only the device's;"
+                " name the stage to export by --tier."
+            )
+        return last
+    if tier not in stages:
+        raise UsageError(f"{bundle.folder} has no stage {tier!r}. {suggest(tier, stages)}")
+    return stages[tier]
+
+
+def _check_types(service: Service) -> None:
+    """Refuse values that no engine can be sent."""
+    for spec in (*service.stage.inputs, *service.stage.outputs):
+        if spec.kind != "tensor" or spec.dtype is None:
+            raise UnsupportedModelError(
+                f"The stage {service.stage.tier!r} of {service.folder} can't be served:"
+                f" {spec.name!r} is a {spec.kind} of type {spec.dtype}, and only dense tensors"
+                " travel."
+            )

@@ -1,0 +1,64 @@
+"""Small bundles with real stages, for whatever serves, exports or runs them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.model.bundle import StoredBundle, write_bundle
+from onnxsplit.model.carving import carve_stages
+from onnxsplit.placement import Placement
+from tests.conformance.harness import prepare_subject
+from tests.tiny_models import parse
+
+BATCHED = """
+    g (float[batch,3] x) => (float[batch,2] y)
+    <float[3,4] w = {1,2,3,4,5,6,7,8,9,10,11,12}, float[4,2] v = {1,-1,2,-2,3,-3,4,-4}> {
+        a = MatMul(x, w) h = Tanh(a) b = MatMul(h, v) y = Sigmoid(b)
+    }
+"""
+"""Two layers over a batch of any size."""
+BATCHED_FEEDS = {"x": np.array([[0.5, -1.25, 0.25], [0.0, 0.125, -0.5]], dtype=np.float32)}
+
+
+def make_batched() -> onnx.ModelProto:
+    """Return `BATCHED` with named operators."""
+    model = parse(BATCHED)
+    for node in model.graph.node:
+        node.name = f"make_{node.output[0]}"
+    return model
+
+
+def write_split(
+    folder: Path,
+    model: onnx.ModelProto,
+    feeds: dict[str, np.ndarray],
+    *,
+    device: Sequence[str],
+    sha256: str = "ab" * 32,
+) -> StoredBundle:
+    """Write a bundle with the named operators on the device and the rest on the server."""
+    subject = prepare_subject(folder.name, model, feeds)
+    rest = [operator.name for operator in subject.graph if operator.name not in device]
+    placement = Placement.of_groups({"device": list(device), "server": rest})
+    carving = carve_stages(subject.model, subject.graph, placement, subject.boundary)
+
+    def describe(_: Path, entries: tuple[StageEntry, ...]) -> Manifest:
+        return Manifest(
+            model={"sha256": sha256, "structure": None, "inputs": [], "outputs": []},
+            stages=entries,
+            yields=carving.yields,
+            crossings=(),
+            plan={"tiers": ["device", "server"]},
+            parity=None,
+            carving=carving.report.to_json(),
+        )
+
+    return write_bundle(folder, carving.stages, describe, model_sha256=sha256)
+
+
+def write_batched(folder: Path) -> StoredBundle:
+    """Write the batched model, cut in its middle."""
+    return write_split(folder, make_batched(), BATCHED_FEEDS, device=("make_a", "make_h"))

@@ -1,0 +1,194 @@
+"""What engines are told of a stage: batches, dims, types, accelerators."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from onnxsplit.deployment import kserve, openvino
+from onnxsplit.deployment.batching import find_obstacle
+from onnxsplit.deployment.engines import build_repository
+from onnxsplit.deployment.services import Service
+from onnxsplit.deployment.settings import Accelerator, Engine, ServingSettings
+from onnxsplit.deployment.triton import write_config
+from onnxsplit.deployment.yamltext import write_yaml
+from onnxsplit.errors import UnsupportedModelError, UsageError
+from onnxsplit.graph import Dim, TensorSpec
+from onnxsplit.manifest import StageEntry
+
+SCHEMAS = Path(__file__).parents[1] / "foreign_schemas"
+
+
+def make_spec(name: str, *shape: Dim, dtype: str = "float32") -> TensorSpec:
+    return TensorSpec(name=name, dtype=dtype, shape=shape)
+
+
+def make_service(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, name: str = "net"
+) -> Service:
+    stage = StageEntry(
+        tier="server",
+        file="server.onnx",
+        sha256="ef" * 32,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        operators=3,
+        weight_bytes=12,
+        threads=2,
+    )
+    return Service(name=name, stage=stage, folder=Path("net.split"), model_sha256="ab" * 32)
+
+
+IMAGE, SCORES = make_spec("x", "batch", 3, "width"), make_spec("y", "batch", 10)
+BATCHED = make_service([IMAGE], [SCORES])
+FIXED = make_service([make_spec("x", 1, 3)], [make_spec("y", "n", 10)])
+
+
+def list_faults(schema: str, document: Any) -> list[str]:  # noqa: ANN401 - JSON can be anything
+    text = (SCHEMAS / f"{schema}.json").read_text(encoding="utf-8")
+    validator = Draft202012Validator(json.loads(text))
+    return [error.message for error in validator.iter_errors(document)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "obstacle"),
+    [
+        ([IMAGE], [SCORES], None),
+        ([make_spec("x", None, 3)], [make_spec("y", None, 10)], None),
+        ([make_spec("x", 1, 3)], [SCORES], "fixed at 1"),
+        ([IMAGE], [SCORES, make_spec("z", 4, 4)], "'z' is fixed at 4"),
+        ([IMAGE, make_spec("mask", "batch")], [SCORES], "'mask' has 1 dims"),
+        ([IMAGE], [make_spec("y")], "'y' has 0 dims"),
+        ([IMAGE], [make_spec("y", "seq", 10)], "not the same"),
+        ([IMAGE], [make_spec("y", None, 10)], "not the same"),
+        ([TensorSpec(name="x", dtype="float32", shape=None)], [SCORES], "rank of 'x'"),
+    ],
+)
+def test_a_batch_needs_one_free_leading_dim_that_all_values_share(
+    inputs: list[TensorSpec], outputs: list[TensorSpec], obstacle: str | None
+) -> None:
+    found = find_obstacle(make_service(inputs, outputs).stage)
+    assert (found is None) == (obstacle is None), found
+    assert obstacle is None or obstacle in (found or "")
+
+
+def test_a_batched_model_leaves_the_first_dim_out() -> None:
+    text = write_config(BATCHED, ServingSettings(max_batch=16))
+    assert "max_batch_size: 16" in text
+    assert "dims: [ 3, -1 ]" in text
+    assert "dims: [ 10 ]" in text
+    assert "dynamic_batching" not in text
+
+
+def test_a_model_without_a_batch_has_all_its_dims() -> None:
+    text = write_config(FIXED, ServingSettings())
+    assert "max_batch_size: 0" in text
+    assert "dims: [ 1, 3 ]" in text
+    assert "dims: [ -1, 10 ]" in text
+
+
+def test_requests_are_joined_only_where_that_is_asked_for_and_possible() -> None:
+    joining = ServingSettings(dynamic_batching=True)
+    assert "dynamic_batching { }" in write_config(BATCHED, joining)
+    with pytest.raises(UsageError, match="does not suit 'net': the first dim of 'x' is fixed at 1"):
+        write_config(FIXED, joining)
+
+
+def test_a_scalar_is_sent_as_one_element() -> None:
+    text = write_config(make_service([make_spec("x", 2)], [make_spec("y")]), ServingSettings())
+    assert text.count("reshape { shape: [ ] }") == 1
+    assert "dims: [ 1 ]\n  reshape" in text
+
+
+@pytest.mark.parametrize("dtype", ["float8e4m3fn", "complex64", "int4"])
+def test_a_type_that_triton_does_not_know_is_refused_by_name(dtype: str) -> None:
+    service = make_service([make_spec("x", 2, dtype=dtype)], [make_spec("y", 2)])
+    with pytest.raises(UnsupportedModelError, match=rf"{dtype}, that of 'x'"):
+        write_config(service, ServingSettings())
+
+
+def test_a_rank_that_is_not_known_is_refused_by_name() -> None:
+    service = make_service([TensorSpec(name="x", dtype="float32", shape=None)], [SCORES])
+    with pytest.raises(UnsupportedModelError, match="how many dims 'x' has"):
+        write_config(service, ServingSettings())
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "kind", "provider"),
+    [
+        ("cpu", "KIND_CPU", None),
+        ("gpu", "KIND_GPU", None),
+        ("tensorrt", "KIND_GPU", 'gpu_execution_accelerator { name: "tensorrt" }'),
+        ("openvino", "KIND_CPU", 'cpu_execution_accelerator { name: "openvino" }'),
+    ],
+)
+def test_accelerators_become_instances_and_execution_providers(
+    accelerator: Accelerator, kind: str, provider: str | None
+) -> None:
+    text = write_config(BATCHED, ServingSettings(accelerator=accelerator, instances=3))
+    assert f"count: 3\n  kind: {kind}" in text
+    assert (provider in text) if provider else ("execution_accelerators" not in text)
+    assert ("intra_op_thread_count" in text) == (accelerator == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("engine", "settings", "problem"),
+    [
+        ("openvino", ServingSettings(accelerator="tensorrt"), "can't run models on 'tensorrt'"),
+        ("triton", ServingSettings(accelerator="npu"), "takes --accelerator cpu, gpu"),
+        ("openvino", ServingSettings(dynamic_batching=True), "for --to triton and kserve"),
+        ("triton", ServingSettings(storage_uri="s3://b"), "for --to kserve"),
+    ],
+)
+def test_settings_that_do_not_suit_the_engine_are_refused(
+    engine: Engine, settings: ServingSettings, problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        build_repository(engine, [BATCHED], settings)
+
+
+@pytest.mark.parametrize("name", ["net", "Net.v2", "_9", "2", "x" * 80 + "-.y"])
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu", "tensorrt", "openvino"])
+def test_an_inference_service_is_what_kserve_documents(name: str, accelerator: Accelerator) -> None:
+    service = make_service([IMAGE], [SCORES], name=name)
+    settings = ServingSettings(accelerator=accelerator)
+    document = kserve.describe_service([service], settings)
+    assert list_faults("kserve_inference_service", document) == []
+    model = document["spec"]["predictor"]["model"]
+    assert model["protocolVersion"] == "grpc-v2"
+    assert ("nvidia.com/gpu" in json.dumps(model)) == (accelerator in {"gpu", "tensorrt"})
+
+
+def test_the_schema_of_kserve_finds_what_is_wrong() -> None:
+    document = kserve.describe_service([BATCHED], ServingSettings(storage_uri="here"))
+    document["spec"]["predictor"]["model"]["protocolVersion"] = "grpc"
+    document["spec"]["predictor"]["minReplica"] = 1
+    assert len(list_faults("kserve_inference_service", document)) == 3
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu", "npu"])
+def test_a_model_server_configuration_is_what_openvino_documents(
+    accelerator: Accelerator,
+) -> None:
+    settings = ServingSettings(accelerator=accelerator, instances=4)
+    document = openvino.describe_config([BATCHED, FIXED], settings)
+    assert list_faults("openvino_model_server", document) == []
+    config = document["model_config_list"][0]["config"]
+    assert config["nireq"] == 4
+    assert ("INFERENCE_PRECISION_HINT" in config["plugin_config"]) == (accelerator != "npu")
+
+
+def test_the_schema_of_openvino_finds_what_is_wrong() -> None:
+    document = openvino.describe_config([BATCHED], ServingSettings())
+    document["model_config_list"][0]["config"].update(target_device="TPU", batch=3)
+    assert len(list_faults("openvino_model_server", document)) == 2
+
+
+def test_yaml_quotes_whatever_could_be_read_as_something_else() -> None:
+    document = {"a": {"on": "yes", "n": "1"}, "l": [{"k": "x: y", "m": []}, {}], "z": None}
+    assert write_yaml(document) == (
+        'a:\n  on: "yes"\n  n: "1"\nl:\n  - k: "x: y"\n    m: []\n  - {}\nz: null\n'
+    )
