@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from onnxsplit.errors import ProfileError
@@ -137,6 +137,38 @@ class ParityResult:
     def _tell_drift(self) -> dict[str, Any]:
         """Return the drift that was allowed, where any was."""
         return {} if self.max_drift is None else {"max_drift": self.max_drift}
+
+
+def join_results(results: Mapping[str, ParityResult]) -> ParityResult:
+    """Join what several cuts of one model showed on the same inputs.
+
+    Parameters
+    ----------
+    results : mapping of str to ParityResult
+        By the cut's name; at least one.
+
+    Returns
+    -------
+    ParityResult
+        Of every output the worst, with the cut's name before its problem.
+    """
+    first = next(iter(results.values()))
+    notes = dict.fromkeys(note for result in results.values() for note in result.notes)
+    cuts = f"Verified {len(results)} cuts: {', '.join(results)}; of each output the worst is told."
+    return replace(
+        first,
+        outputs=tuple(_find_worst(results, place) for place in range(len(first.outputs))),
+        notes=(cuts, *notes),
+    )
+
+
+def _find_worst(results: Mapping[str, ParityResult], place: int) -> OutputParity:
+    """Return the comparison of one output that is furthest from equality."""
+    named = [(name, result.outputs[place]) for name, result in results.items()]
+    name, worst = min(
+        named, key=lambda entry: (entry[1].passed, entry[1].bit_equal, -entry[1].max_relative)
+    )
+    return replace(worst, problem=f"{name}: {worst.problem}") if worst.problem else worst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

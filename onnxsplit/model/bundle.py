@@ -17,7 +17,7 @@ from onnxsplit.errors import (
 )
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.model.publication import check_place, open_draft, publish, translate_failures
-from onnxsplit.model.saving import write_model
+from onnxsplit.model.saving import SavedModel, write_model
 from onnxsplit.model.stages import Stage
 
 _LONGEST_STEM = 100
@@ -78,6 +78,38 @@ def write_bundle(
     ModelError
         The model's external data can't be read.
     """
+    stems = name_files([stage.tier for stage in stages])
+
+    def fill(draft: Path) -> Manifest:
+        return describe(draft, tuple(_write_stage(s, draft, stems[s.tier]) for s in stages))
+
+    return publish_bundle(
+        folder, fill, model_sha256=model_sha256, model_file=model_file, force=force
+    )
+
+
+def publish_bundle(
+    folder: Path,
+    fill: Callable[[Path], Manifest],
+    *,
+    model_sha256: str | None,
+    model_file: Path | None,
+    force: bool,
+) -> StoredBundle:
+    """Let a bundle's files be written, and the manifest beside them; all appears by rename.
+
+    Parameters
+    ----------
+    folder, model_sha256, model_file, force
+        As for `write_bundle`.
+    fill : callable
+        Writes all files but the manifest into a folder, and returns the manifest.
+
+    Raises
+    ------
+    OutputError, ModelError
+        As for `write_bundle`.
+    """
     target = folder.resolve()
     check_place(target, folder, {} if model_file is None else {"the model": model_file})
     if not force and not _may_replace(target, model_sha256):
@@ -85,10 +117,8 @@ def write_bundle(
             f"{folder} is there already and is not a bundle of this model alone;"
             " give --force to replace it whole, or choose another folder."
         )
-    stems = name_files([stage.tier for stage in stages])
     with open_draft(target) as draft:
-        entries = tuple(_write_stage(stage, draft, stems[stage.tier]) for stage in stages)
-        manifest = describe(draft, entries)
+        manifest = fill(draft)
         text = write_manifest(manifest)
         (draft / MANIFEST_FILE).write_text(text, encoding="utf-8", newline="\n")
         publish([(draft, target)])
@@ -165,7 +195,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def list_files(manifest: Manifest) -> Mapping[str, str]:
     """Map a bundle's files, but for the manifest, to their sha256."""
     files: dict[str, str] = {}
-    for stage in manifest.stages:
+    for stage in _list_stages(manifest):
         files[stage.file] = stage.sha256
         files.update(stage.data_files)
     return files
@@ -194,9 +224,19 @@ def name_files(tiers: Sequence[str]) -> dict[str, str]:
     return stems
 
 
+def _list_stages(manifest: Manifest) -> list[StageEntry]:
+    """List the stages of all cuts."""
+    return [*manifest.stages, *(stage for cut in manifest.cuts for stage in cut.stages)]
+
+
 def _write_stage(stage: Stage, folder: Path, stem: str) -> StageEntry:
     """Write a stage's files and describe them."""
     saved = write_model(stage.proto, folder, stem, base_folder=stage.base_folder)
+    return describe_stage(stage, saved)
+
+
+def describe_stage(stage: Stage, saved: SavedModel) -> StageEntry:
+    """Describe a stage that was written, as far as its file tells."""
     return StageEntry(
         tier=stage.tier,
         file=saved.file,
@@ -229,7 +269,7 @@ def _may_replace(target: Path, model_sha256: str | None) -> bool:
 
 def _check_names(manifest: Manifest) -> None:
     """Refuse file names that lead out of the bundle."""
-    for stage in manifest.stages:
+    for stage in _list_stages(manifest):
         for name in (stage.file, *stage.data_files):
             if not name or Path(str(name)).name != name:
                 raise BundleError(f"{name!r} is no plain file name.")

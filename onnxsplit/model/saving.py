@@ -1,7 +1,7 @@
 """Save models: weights within the file while they are small, else in one file beside it."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,11 +123,57 @@ def write_model(
         for tensor in find_external_tensors(proto):
             if not data_files or measure_external(tensor) < SMALL_BYTES:
                 _take_in(tensor, base_folder)
-    content = _serialize(proto, stem)
-    name = file or f"{stem}.onnx"
-    with (folder / name).open("xb") as output:
+    return _write(proto, folder / (file or f"{stem}.onnx"), data_files)
+
+
+def write_model_sharing(
+    proto: onnx.ModelProto, folder: Path, stem: str, writer: DataWriter, *, base_folder: Path | None
+) -> SavedModel:
+    """Write a model whose larger weights go to a data file that it shares with others.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        Is not changed.
+    folder : Path
+        Where the data file lies as well.
+    stem : str
+        The file is ``<stem>.onnx``.
+    writer : DataWriter
+        Of the shared file; it holds every weight once.
+    base_folder : Path or None
+        Where the model's present external data lies.
+
+    Returns
+    -------
+    SavedModel
+        Without data files: the shared one has no hash until all is written.
+
+    Raises
+    ------
+    OSError
+        A file can't be written.
+    ModelError
+        External data can't be read.
+    OutputError
+        The model is larger than a file can be, even without its weights.
+    """
+    proto = _copy(proto)
+    for tensor in find_external_tensors(proto):
+        if measure_external(tensor) < SMALL_BYTES:
+            _take_in(tensor, base_folder)
+    for tensor in _choose_tensors(proto):
+        writer.move(tensor)
+    return _write(proto, folder / f"{stem}.onnx", {})
+
+
+def _write(proto: onnx.ModelProto, path: Path, data_files: Mapping[str, str]) -> SavedModel:
+    """Write the model's own file."""
+    content = _serialize(proto, path.stem)
+    with path.open("xb") as output:
         output.write(content)
-    return SavedModel(file=name, sha256=hashlib.sha256(content).hexdigest(), data_files=data_files)
+    digest = hashlib.sha256(content).hexdigest()
+    return SavedModel(file=path.name, sha256=digest, data_files=data_files)
 
 
 def _check_free(path: Path, *, force: bool) -> None:
@@ -137,14 +183,10 @@ def _check_free(path: Path, *, force: bool) -> None:
         raise OutputError(f"{path} is there already; {advice}.")
 
 
-def _choose_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield the tensors that go to the data file: external ones, and large initializers."""
-    for tensor in find_external_tensors(proto):
-        if measure_external(tensor) >= SMALL_BYTES:
-            yield tensor
-    for tensor in proto.graph.initializer:
-        if len(tensor.raw_data) >= SMALL_BYTES:
-            yield tensor
+def _choose_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """List the tensors that go to the data file: external ones, and large initializers."""
+    external = [t for t in find_external_tensors(proto) if measure_external(t) >= SMALL_BYTES]
+    return [*external, *(t for t in proto.graph.initializer if len(t.raw_data) >= SMALL_BYTES)]
 
 
 def _take_in(tensor: onnx.TensorProto, base_folder: Path | None) -> None:

@@ -74,7 +74,8 @@ def read_chunks(tensor: onnx.TensorProto, base_folder: Path | None) -> Iterator[
 class DataWriter:
     """Writes tensors into one file and makes them refer to it; a context manager.
 
-    The file is made with the first tensor. Tensors that share their source share their place.
+    The file is made with the first tensor. Tensors that share their source or, in memory, their
+    content share their place.
 
     Parameters
     ----------
@@ -90,6 +91,7 @@ class DataWriter:
         self._hash = hashlib.sha256()
         self._size_bytes = 0
         self._places: dict[tuple[str, int, int], int] = {}
+        self._contents: dict[bytes, int] = {}
 
     def move(self, tensor: onnx.TensorProto) -> None:
         """Write a tensor's data to the file, and change the tensor to refer to it.
@@ -110,7 +112,10 @@ class DataWriter:
             place = self._places[source]
         else:
             length = len(tensor.raw_data)
-            place = self._write(iter([tensor.raw_data]), length)
+            content = hashlib.sha256(tensor.raw_data).digest()
+            if content not in self._contents:
+                self._contents[content] = self._write(iter([tensor.raw_data]), length)
+            place = self._contents[content]
             tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         del tensor.external_data[:]

@@ -8,6 +8,7 @@ from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
 from onnxsplit.planned import Plan
+from onnxsplit.reporting.cuts_report import cuts_blocks
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.outlook_report import outlook_blocks
@@ -55,6 +56,7 @@ class BundleReport:
             Sentence(text=word_certificate(self.plan), tone="quiet"),
             Sentence(text=word_statistics(self.plan), tone="quiet"),
             *self._parity_blocks(),
+            *cuts_blocks(self.manifest.cuts, self.plan),
             self._files_table(),
             *self._carving_blocks(),
             *assumption_blocks(self.plan),
@@ -79,7 +81,11 @@ class BundleReport:
 
     def _files_table(self) -> Table:
         """List what was written."""
-        rows = [self._file_row(stage) for stage in self.manifest.stages]
+        stages = list(self.manifest.stages)
+        stages += [s for cut in self.manifest.cuts for s in cut.stages if s not in stages]
+        rows = [self._file_row(stage) for stage in stages]
+        data = dict.fromkeys(name for stage in stages for name in stage.data_files)
+        shared = [name for name in data if self.manifest.cuts]
         return Table(
             title=f"Wrote {printable(str(self.folder))}",
             columns=(
@@ -91,7 +97,7 @@ class BundleReport:
                 Column(title="takes", is_name=True),
                 Column(title="gives", is_name=True),
             ),
-            rows=(*rows, (MANIFEST_FILE, "", "", "", "", "", "")),
+            rows=(*rows, *((name, *[""] * 6) for name in (*shared, MANIFEST_FILE))),
         )
 
     @staticmethod

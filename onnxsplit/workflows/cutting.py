@@ -4,36 +4,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
-from onnxsplit.engines.port import EngineOptions
-from onnxsplit.errors import InfeasiblePlacementError, ParityError, UsageError
+from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.evidence import ParityResult
-from onnxsplit.graph import OperatorGraph
-from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import write_bundle
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.model.sizes import read_declared_specs
-from onnxsplit.model.stages import Carving
-from onnxsplit.parity.verification import (
-    DriftBudget,
-    RunnableModel,
-    find_random_outputs,
-    holds_float16,
-    verify_stages,
-)
 from onnxsplit.planned import Plan
-from onnxsplit.planning.costs.memory import measure_peaks
 from onnxsplit.planning.costs.mixes import list_graphs
 from onnxsplit.planning.costs.objective_notes import note_stages
 from onnxsplit.planning.cuts.separators import place_cut
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
-from onnxsplit.workflows.boundary import carve_plan, list_wires, plan_budget, settle_boundary
-from onnxsplit.workflows.grounds import Grounds
+from onnxsplit.workflows.boundary import carve_plan, settle_boundary
+from onnxsplit.workflows.description import BundleDescription
+from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
-from onnxsplit.workflows.preparation import PreparedModel
 from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 
@@ -65,6 +53,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     cut_at: Sequence[str] = (),
     allow_whole: bool = False,
     min_share: float = DEFAULT_LEAST_SHARE,
+    frontier: bool = False,
     measure: int | None = None,
     stage_times: Sequence[str | os.PathLike[str]] = (),
     force: bool = False,
@@ -86,6 +75,9 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         Accept not splitting where that is faster, and write one stage.
     min_share : float
         Below this share of the work on either side the plan says so and names another cut.
+    frontier : bool
+        Write the stages of every cut that is best at some bandwidth, with every weight on disk
+        once; the bundle itself describes that of the link, the manifest's ``cuts`` all of them.
     measure : int, optional
         How many of the best candidates to carve and time for real, so that the fastest is taken;
         three if both tiers are this machine, none if not. 0 turns it off.
@@ -128,8 +120,28 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         splits_only=not allow_whole,
         min_share=min_share,
     )
+    if frontier:
+        check_wishes(request, cut_at=cut_at, measure=measure, stage_times=stage_times)
     inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
     progress.report("planning")
+    engine = inquiry.request.engine if verify else None
+    if frontier:
+        made_all = cut_frontier(
+            inquiry,
+            _choose_folder(model, output),
+            allow_whole=allow_whole,
+            min_share=min_share,
+            engine=engine,
+            model_file=_find_file(model),
+            force=force,
+            progress=progress,
+        )
+        return Bundle(
+            folder=made_all.stored.folder,
+            manifest=made_all.stored.manifest,
+            plan=made_all.plan,
+            parity=made_all.parity,
+        )
 
     def make(asked: Inquiry) -> Plan:
         made = _make_plan(asked, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
@@ -137,14 +149,14 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         return replace(made, notes=(*note_stages(asked.question), *made.notes))
 
     settled = settle_boundary(inquiry, make, progress)
-    plan, engine = settled.plan, inquiry.request.engine
+    plan = settled.plan
     progress.report("carving")
-    description = _Description(
+    description = BundleDescription(
         grounds=inquiry.grounds,
         graphs=list_graphs(inquiry.question),
         plan=plan,
         carving=carve_plan(settled, inquiry),
-        engine=engine if verify else None,
+        engine=engine,
         progress=progress,
     )
     stored = write_bundle(
@@ -158,115 +170,6 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     return Bundle(
         folder=stored.folder, manifest=stored.manifest, plan=plan, parity=description.parity
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Description:
-    """Verifies written stages and describes them in a manifest.
-
-    Parameters
-    ----------
-    grounds : Grounds
-    graphs : list of OperatorGraph
-        At every shape that is planned for.
-    plan : Plan
-    carving : Carving
-    engine : EngineOptions or None
-        None if the stages are not to be verified.
-    progress : Progress
-    """
-
-    grounds: Grounds
-    graphs: list[OperatorGraph]
-    plan: Plan
-    carving: Carving
-    engine: EngineOptions | None
-    progress: Progress
-    parity: ParityResult | None = None
-
-    def write(self, folder: Path, entries: tuple[StageEntry, ...]) -> Manifest:
-        """Describe the stages whose files lie in a folder.
-
-        Raises
-        ------
-        ParityError
-            They differ from the whole model.
-        """
-        if self.engine is not None:
-            self.parity = self._verify(self.engine, folder, entries)
-        profiles = self.grounds.profiles
-        peaks = measure_peaks(self.graphs, self.plan.placement)
-        return Manifest(
-            model=describe_model(self.grounds.prepared),
-            stages=tuple(
-                replace(
-                    entry,
-                    state_bytes=self.plan.data.sum_state_bytes(entry.tier),
-                    threads=profiles[entry.tier].environment.get("threads"),
-                    peak_bytes=peaks[entry.tier],
-                )
-                for entry in entries
-            ),
-            yields=self.carving.yields,
-            crossings=tuple(crossing.to_json() for crossing in self.plan.crossings),
-            plan=self.plan.to_json(),
-            parity=None if self.parity is None else self.parity.to_manifest(),
-            carving=self.carving.report.to_json(),
-            wires=list_wires(self.carving),
-        )
-
-    def _verify(
-        self, engine: EngineOptions, folder: Path, entries: tuple[StageEntry, ...]
-    ) -> ParityResult:
-        """Run the written stages against the whole model."""
-        prepared = self.grounds.prepared
-        result = verify_stages(
-            RunnableModel(
-                content=prepared.model.proto.SerializeToString(),
-                base_folder=prepared.model.base_folder,
-            ),
-            [RunnableModel(content=folder / entry.file) for entry in entries],
-            prepared.batches,
-            options=engine,
-            source=prepared.source,
-            random_outputs=find_random_outputs(prepared.graph),
-            rounds_inside=holds_float16(prepared.graph),
-            drift=self._budget_drift(),
-            progress=self.progress,
-        )
-        for output in result.outputs:
-            if not output.passed:
-                raise ParityError(
-                    f"The stages differ from the whole model in output {output.output!r}:"
-                    f" {output.problem}. Nothing was written; --no-verify writes them all the same."
-                )
-        return result
-
-    def _budget_drift(self) -> DriftBudget | None:
-        """Return how far outputs may drift, where crossings travel narrower."""
-        boundary = self.plan.boundary
-        if boundary is None:
-            return None
-        wires = {entry["tensor"]: entry["wire"] for entry in boundary.wires}
-        graph = self.grounds.prepared.graph
-        return plan_budget(graph, self.plan.placement, wires, boundary.max_drift)
-
-
-def describe_model(prepared: PreparedModel) -> dict[str, Any]:
-    """Describe a model in a manifest: hashes, declared inputs and outputs, and the sizes used."""
-    graph = prepared.graph
-    declared = read_declared_specs(prepared.model)
-    return {
-        "sha256": graph.identity.sha256,
-        "structure": graph.identity.structure,
-        "inputs": [spec_to_json(declared[name]) for name in graph.inputs],
-        "outputs": [spec_to_json(declared[name]) for name in graph.outputs],
-        "sizes": {
-            name: list(prepared.tensors[name].shape or ())
-            for name in graph.inputs
-            if prepared.tensors[name].kind == "tensor"
-        },
-    }
 
 
 def _make_plan(

@@ -1,13 +1,13 @@
 """``verify``: a bundle's stages against the whole model."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import ChecksumMismatchError
-from onnxsplit.evidence import ParityResult
+from onnxsplit.evidence import ParityResult, join_results
 from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
 from onnxsplit.model.loading import LoadedModel, ModelSource, check_external_data, load_model
@@ -43,7 +43,7 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     Parameters
     ----------
     folder : path
-        What `cut` wrote.
+        What `cut` wrote; of several cuts all are verified.
     model : path, bytes or onnx.ModelProto, optional
         The model that was cut. Without it the whole is the merged stages, and a note says so.
     shapes, dims, inputs : mapping, mapping, path or mapping, optional
@@ -81,19 +81,33 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     )
     feeds, source = make_batches(whole, options)
     graph = read_graph(whole, resolve_tensors(whole, feeds[0], engine))
-    result = verify_stages(
-        RunnableModel(content=whole.proto.SerializeToString(), base_folder=whole.base_folder),
-        [RunnableModel(content=bundle.folder / stage.file) for stage in bundle.manifest.stages],
-        feeds,
-        options=engine,
-        source=source,
-        random_outputs=find_random_outputs(graph),
-        rounds_inside=holds_float16(graph),
-        drift=find_budget(bundle.manifest, graph),
-        progress=progress,
+    model_to_run = RunnableModel(
+        content=whole.proto.SerializeToString(), base_folder=whole.base_folder
     )
+
+    def verify_cut(manifest: Manifest) -> ParityResult:
+        return verify_stages(
+            model_to_run,
+            [RunnableModel(content=bundle.folder / stage.file) for stage in manifest.stages],
+            feeds,
+            options=engine,
+            source=source,
+            random_outputs=find_random_outputs(graph),
+            rounds_inside=holds_float16(graph),
+            drift=find_budget(manifest, graph),
+            progress=progress,
+        )
+
+    result = _verify_all(bundle.manifest, verify_cut)
     notes = _note_whole(bundle, whole, given=model is not None)
     return replace(result, notes=(*notes, *result.notes))
+
+
+def _verify_all(manifest: Manifest, verify_cut: Callable[[Manifest], ParityResult]) -> ParityResult:
+    """Verify every cut of a bundle; of each output the worst is told."""
+    if not manifest.cuts:
+        return verify_cut(manifest)
+    return join_results({cut.id: verify_cut(manifest.at_cut(cut.id)) for cut in manifest.cuts})
 
 
 def _find_whole(bundle: StoredBundle, model: ModelSource | None) -> LoadedModel:

@@ -19,7 +19,7 @@ from onnxsplit.errors import (
     UnknownShapeError,
 )
 from onnxsplit.evidence import OutputParity, ParityResult
-from onnxsplit.workflows import cutting
+from onnxsplit.workflows import description
 from samples.networks import build_reduced
 
 LINK = osp.Link.parse("20 Mbit/s", rtt="15 ms")
@@ -198,7 +198,7 @@ def test_stages_that_differ_are_never_written(
         problem="it is not bit-equal",
     )
     result = ParityResult(outputs=(failed,), batches=1, source="given")
-    monkeypatch.setattr(cutting, "verify_stages", lambda *_, **__: result)
+    monkeypatch.setattr(description, "verify_stages", lambda *_, **__: result)
     model = build_reduced("lenet")
     profiles = _profiles(model, tmp_path)
     before = sorted(tmp_path.iterdir())

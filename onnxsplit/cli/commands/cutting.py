@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import options, serving_options
 from onnxsplit.cli.arguments import parse_share, parse_tensor_names
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
@@ -19,6 +19,7 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
     cut_at: options.CutAt = None,
     allow_whole: options.AllowWhole = False,
     min_share: options.MinShare = options.DEFAULT_MIN_SHARE,
+    frontier: serving_options.FrontierCuts = False,
     measure: options.Measure = None,
     stage_times: options.StageTimes = None,
     force: options.Force = False,
@@ -46,6 +47,7 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
             cut_at=parse_tensor_names(cut_at),
             allow_whole=allow_whole,
             min_share=parse_share(min_share),
+            frontier=frontier,
             measure=measure,
             stage_times=stage_times or (),
             force=force,
