@@ -6,6 +6,8 @@ import platform
 import re
 from pathlib import Path
 
+from onnxsplit.engines.port import EngineOptions
+
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -60,3 +62,8 @@ def _read_cpuinfo() -> str:
         return _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def resolve_threads(options: EngineOptions) -> int:
+    """Return the number of threads that a session with these options uses."""
+    return options.threads or count_cores()

@@ -1,13 +1,13 @@
 """Settings, providers and loading: what every use of onnxruntime starts with."""
 
 import functools
-from collections.abc import Iterable
 from pathlib import Path
 
 import onnxruntime
 
-from onnxsplit.engines.environment import count_cores
+from onnxsplit.engines.environment import resolve_threads
 from onnxsplit.engines.failures import translate_failures
+from onnxsplit.engines.naming import list_names
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import UsageError
 
@@ -20,11 +20,6 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 def available_providers() -> tuple[str, ...]:
     """Return the execution providers of the installed onnxruntime."""
     return tuple(onnxruntime.get_available_providers())
-
-
-def resolve_threads(options: EngineOptions) -> int:
-    """Return the number of threads that a session with these options uses."""
-    return options.threads or count_cores()
 
 
 def load_native(
@@ -99,8 +94,3 @@ def _check_provider(provider: str) -> None:
             f"The provider {provider!r} is not available;"
             f" this onnxruntime has {list_names(available)}."
         )
-
-
-def list_names(names: Iterable[str]) -> str:
-    """List names in a sentence."""
-    return ", ".join(names) or "none"

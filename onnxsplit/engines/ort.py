@@ -13,11 +13,12 @@ import onnx
 import onnxruntime
 
 from onnxsplit.engines.device import bind_device, find_device
-from onnxsplit.engines.environment import describe_machine
+from onnxsplit.engines.environment import describe_machine, resolve_threads
 from onnxsplit.engines.executed import load_executed_graph, request_executed_graph
 from onnxsplit.engines.failures import translate_failures
+from onnxsplit.engines.naming import check_names
 from onnxsplit.engines.narrow import NARROW_TYPES, find_narrow
-from onnxsplit.engines.native import build_settings, list_names, load_native, resolve_threads
+from onnxsplit.engines.native import build_settings, load_native
 from onnxsplit.engines.port import EngineOptions, Feeds, KernelEvent, Value
 from onnxsplit.engines.trace import read_dtype, read_events
 from onnxsplit.engines.values import box, convert, unbox
@@ -235,18 +236,13 @@ class OrtSession:
 
     def _check_names(self, feeds: Feeds, names: Sequence[str]) -> None:
         """Refuse missing and unknown inputs and unknown outputs."""
-        specs = {spec.name: spec for spec in self._inputs}
-        for name in feeds:
-            if name not in specs and name not in self._overridable():
-                raise UsageError(f"The model has no input {name!r}; it has {list_names(specs)}.")
-        for name, spec in specs.items():
-            if name not in feeds and spec.kind != "optional":
-                raise UsageError(f"The model's input {name!r} is missing; give a value for it.")
-        for name in names:
-            if name not in self._output_specs:
-                raise UsageError(
-                    f"The model has no output {name!r}; it has {list_names(self._output_specs)}."
-                )
+        check_names(
+            feeds.keys(),
+            names,
+            inputs=self._inputs,
+            outputs=self._output_specs,
+            overridable=self._overridable(),
+        )
 
     def _overridable(self) -> set[str]:
         """Return the names of the initializers that may be fed."""

@@ -1,12 +1,12 @@
 """The port that every engine implements: options in, sessions and kernel events out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 
 import numpy.typing as npt
 
-from onnxsplit.errors import UsageError
+from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import TensorSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,16 @@ Element types that numpy lacks (bfloat16, the float8 family, the 4-bit types) ar
 
 Feeds = Mapping[str, Value]
 
+Runtime = Literal["onnxruntime", "openvino"]
+"""What can run a stage."""
+
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+DEFAULT_RUNTIME: Runtime = "onnxruntime"
+
 CPU_PROVIDER = "CPUExecutionProvider"
+
+_CPUS: Mapping[Runtime, str] = {"onnxruntime": CPU_PROVIDER, "openvino": "CPU"}
+"""What each runtime calls the processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,31 +41,53 @@ class EngineOptions:
     Parameters
     ----------
     provider : str
-        The engine's own name of what computes; operators it lacks run on the CPU provider.
+        The runtime's own name of what computes: an execution provider of onnxruntime (operators it
+        lacks run on the CPU provider), or a device of OpenVINO. Any runtime's name of the processor
+        is turned into that of this one.
     provider_options : mapping of str to str
-        Handed to the provider as they are.
+        Handed to the provider as they are; to OpenVINO as properties of the device.
     threads : int
         Threads within an operator; 0 means one for each physical core that may be used.
     optimization : str
-        ``all``, or ``disabled`` to run the operators as they stand in the file.
+        ``all``, or ``disabled`` to run the operators as they stand in the file; OpenVINO knows no
+        such level, and always optimises.
+    runtime : str
+        ``onnxruntime`` or ``openvino``.
 
     Raises
     ------
     UsageError
-        The number of threads is negative.
+        The number of threads is negative, or there is no such runtime.
     """
 
     provider: str = CPU_PROVIDER
     provider_options: Mapping[str, str] = field(default_factory=dict)
     threads: int = 0
     optimization: Literal["all", "disabled"] = "all"
+    runtime: Runtime = DEFAULT_RUNTIME
 
     def __post_init__(self) -> None:
-        """Refuse a number of threads that no machine has."""
+        """Refuse what there is not; name the processor as the runtime does."""
+        if self.runtime not in RUNTIMES:
+            raise UsageError(
+                f"There is no runtime {self.runtime!r}. {suggest(self.runtime, RUNTIMES)}"
+            )
+        if self.provider in _CPUS.values():
+            object.__setattr__(self, "provider", _CPUS[self.runtime])
         if self.threads < 0:
             raise UsageError(
                 f"The number of threads is {self.threads}; give at least 1, or 0 for all cores."
             )
+
+    @property
+    def reference(self) -> "EngineOptions":
+        """These options where onnxruntime is the runtime; else its processor with these threads.
+
+        What a model's values are, and what the whole model gives, is asked of onnxruntime.
+        """
+        if self.runtime == DEFAULT_RUNTIME:
+            return self
+        return replace(self, runtime=DEFAULT_RUNTIME, provider=CPU_PROVIDER, provider_options={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from onnxsplit.engines.narrow import NARROW_TYPES
-from onnxsplit.engines.ort import open_session
+from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions, Feeds
 from onnxsplit.errors import OnnxSplitError
 from onnxsplit.graph import Dim, TensorSpec
@@ -37,7 +37,7 @@ def resolve_tensors(
     model : LoadedModel
     feeds : mapping of str to array
     options : EngineOptions
-        Its optimisation level is not used: operators run as they stand.
+        Its optimisation level is not used: operators run as they stand, on onnxruntime.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def resolve_tensors(
     One traced run; a second run for values that the trace does not tell (those that no kernel of
     the model's own name makes), and inference for what neither yields.
     """
-    plain = replace(options, optimization="disabled")
+    plain = replace(options.reference, optimization="disabled")
     content = model.proto.SerializeToString()
     with open_session(content, plain, base_folder=model.base_folder, trace=True) as session:
         results = session.run(feeds)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onnxsplit.engines.ort import open_session
+from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions, Feeds, Session
 from onnxsplit.evidence import OutputParity, ParityResult
 from onnxsplit.graph import OperatorGraph

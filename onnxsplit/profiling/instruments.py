@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from onnxsplit.engines.ort import open_session
+from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions, Feeds, Session
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.model.loading import LoadedModel
@@ -15,7 +15,7 @@ from onnxsplit.progress import Progress, SilentProgress
 
 
 class OpenSession(Protocol):
-    """What opens a session: `onnxsplit.engines.ort.open_session`, or a fake in its place."""
+    """What opens a session: `onnxsplit.engines.opening.open_session`, or a fake in its place."""
 
     def __call__(
         self,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxsplit.engines.device import find_device, waits_for_launches
-from onnxsplit.engines.ort import describe_environment
+from onnxsplit.engines.opening import describe_environment
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import ModelError, OnnxSplitError
 from onnxsplit.graph import OperatorGraph

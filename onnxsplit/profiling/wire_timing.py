@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from onnxsplit.engines.ort import describe_environment
+from onnxsplit.engines.opening import describe_environment
 from onnxsplit.engines.port import Array, EngineOptions
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.dtypes import write_type

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onnxsplit.engines.ort import describe_environment
+from onnxsplit.engines.opening import describe_environment
 from onnxsplit.errors import ProfileMismatchError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxsplit.engines.ort import describe_environment
+from onnxsplit.engines.opening import describe_environment
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import BundleError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings

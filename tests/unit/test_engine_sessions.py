@@ -15,7 +15,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxsplit.engines import ort
-from onnxsplit.engines.native import available_providers, resolve_threads
+from onnxsplit.engines.environment import resolve_threads
+from onnxsplit.engines.native import available_providers
 from onnxsplit.engines.ort import OrtSession, describe_environment, open_session
 from onnxsplit.engines.port import EngineOptions, Session
 from onnxsplit.errors import ModelError, UnsupportedModelError, UsageError
