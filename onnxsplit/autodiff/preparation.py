@@ -1,0 +1,110 @@
+"""Bring a model to the form that the gradient rules know.
+
+Model-local functions are written out, the standard operators are raised to opset 18 or stay at a
+newer one, and operators that have no rule but are defined by ONNX as functions of simpler ones are
+written out too. Opset 18 is the oldest in which all that rules emit is valid, and all newer ones
+keep it valid. Plan the prepared model: its operators are those that train.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import onnx
+import onnx.defs
+import onnx.inliner
+import onnx.version_converter
+
+from onnxsplit.autodiff.rules import find_rule
+from onnxsplit.autodiff.table import stops_gradients
+from onnxsplit.errors import UnsupportedModelError
+from onnxsplit.model.loading import LoadedModel, load_model
+from onnxsplit.model.randomness import clean_domain
+
+OLDEST_OPSET = 18
+"""Of the standard domain, in prepared models."""
+
+
+def prepare_model(model: LoadedModel) -> LoadedModel:
+    """Prepare a model for differentiation; it computes what it did before.
+
+    Parameters
+    ----------
+    model : LoadedModel
+
+    Returns
+    -------
+    LoadedModel
+        The same model where nothing is to be done. Operators that are kept keep their names.
+
+    Raises
+    ------
+    UnsupportedModelError
+        onnx can't convert the model's opset, or write out a function.
+    """
+    proto = model.proto
+    if proto.functions:
+        proto = _attempt("write out its functions", onnx.inliner.inline_local_functions, proto)
+    if find_opset(proto) < OLDEST_OPSET:
+        proto = _attempt(f"raise its opset to {OLDEST_OPSET}", _raise_opset, proto)
+    composed = _find_composed(proto)
+    if composed:
+        proto = _attempt(
+            f"write out {', '.join(composed)}",
+            lambda given: onnx.inliner.inline_selected_functions(
+                given, [("", name) for name in composed], inline_schema_functions=True
+            ),
+            proto,
+        )
+    if proto is model.proto:
+        return model
+    prepared = load_model(proto, base_folder=model.base_folder)
+    return replace(prepared, renamed={**model.renamed, **prepared.renamed})
+
+
+def find_opset(proto: onnx.ModelProto, domain: str = "") -> int:
+    """Return the version of a domain that a model imports; 1 if it doesn't say."""
+    versions = {clean_domain(entry.domain): entry.version for entry in proto.opset_import}
+    return versions.get(domain, 1)
+
+
+def _raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert to the oldest opset that rules know."""
+    raised = onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+    # The converter forgets what is not of the graph.
+    raised.metadata_props.extend(proto.metadata_props)
+    raised.ir_version = max(proto.ir_version, raised.ir_version)
+    return raised
+
+
+def _find_composed(proto: onnx.ModelProto) -> list[str]:
+    """Return the operator types without a rule that ONNX defines as functions."""
+    opset = find_opset(proto)
+    without = {
+        node.op_type
+        for node in proto.graph.node
+        if not clean_domain(node.domain) and not find_rule(node) and not stops_gradients(node)
+    }
+    return sorted(name for name in without if _is_composed(name, opset))
+
+
+def _is_composed(op_type: str, opset: int) -> bool:
+    """Tell whether ONNX defines an operator type as a function."""
+    if not onnx.defs.has(op_type, opset, ""):
+        return False
+    schema = onnx.defs.get_schema(op_type, opset, "")
+    # onnx's stubs leave both attributes out.
+    names = "has_function", "has_context_dependent_function"
+    return any(getattr(schema, name) for name in names)
+
+
+def _attempt(
+    what: str, convert: Callable[[onnx.ModelProto], onnx.ModelProto], proto: onnx.ModelProto
+) -> onnx.ModelProto:
+    """Run one of onnx's converters and say what failed."""
+    try:
+        return convert(proto)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        raise UnsupportedModelError(
+            f"To train the model, onnx must {what}, and can't: {error}. Export the model anew with"
+            f" opset {OLDEST_OPSET} or newer."
+        ) from error

@@ -1,0 +1,5 @@
+"""All cases of gradient rules."""
+
+from tests.gradients import elementwise_cases
+
+CASES = [*elementwise_cases.CASES]
