@@ -59,11 +59,11 @@ def test_recorded_models_equal_their_stages_at_every_cut() -> None:
 
 
 def test_single_operators_between_copies_equal_their_stages() -> None:
-    tally = check_models(generate_cases(), most=4)
-    assert tally.models >= 1750
-    assert tally.cuts["bits"] >= 8000
-    assert tally.cuts["rounding"] >= 450
-    assert tally.refused >= 20
+    tally = check_models(generate_cases()[::9], most=4)
+    assert tally.models >= 190
+    assert tally.cuts["bits"] >= 850
+    assert tally.cuts["rounding"] >= 40
+    assert tally.refused >= 1
 
 
 def test_networks_with_constant_cones_for_weights_equal_their_stages() -> None:
@@ -82,7 +82,10 @@ def test_networks_with_random_weights_equal_their_stages() -> None:
 @pytest.mark.slow
 def test_single_operators_equal_their_stages_at_many_cuts() -> None:
     tally = check_models(generate_cases(), most=24)
+    assert tally.models >= 1750
     assert tally.cuts["bits"] >= 15_000
+    assert tally.cuts["rounding"] >= 450
+    assert tally.refused >= 20
 
 
 @pytest.mark.slow
