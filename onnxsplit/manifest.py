@@ -1,5 +1,6 @@
 """``split.json``: what a bundle holds, typed and versioned (``onnxsplit.bundle/1``)."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -102,6 +103,14 @@ class StageEntry:
             "peak_bytes": self.peak_bytes,
             **({} if self.state_bytes == 0 else {"state_bytes": self.state_bytes}),
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """One sha256 for all of the stage's files, by which two machines know the same stage."""
+        if not self.data_files:
+            return self.sha256
+        lines = [self.sha256, *(f"{name} {digest}" for name, digest in self.data_files.items())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

@@ -1,0 +1,98 @@
+"""Connections of the HTTP server: uvicorn's, with a clock on the headers and errors in JSON."""
+
+import asyncio
+import json
+import socket
+from typing import cast
+
+from onnxsplit.errors import UsageError
+from onnxsplit.runtime.http_limits import HttpLimits
+
+try:
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+except ImportError as error:
+    raise UsageError('Serving over HTTP needs uvicorn: pip install "onnxsplit[serve]".') from error
+
+
+class GuardedConnection(H11Protocol):
+    """One connection; `guard_connections` says within which limits.
+
+    uvicorn bounds how long a connection rests, but not how long a request's headers take; a client
+    that sends a byte now and then would hold it for ever.
+    """
+
+    limits = HttpLimits()
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
+        """Begin to wait for a request, unless there are too many connections."""
+        super().connection_made(transport)
+        # asyncio sets this only on sockets that name their protocol; without it a response waits
+        # 40 ms between its headers and its body.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503, "The server has too many connections; try again later.")
+            return
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; from the first to the last header's, the clock runs."""
+        if self._timer is None and self._awaits_request():
+            self._start_timer()
+        super().data_received(data)
+        if not self._awaits_request():
+            self._stop_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in the protocol's own form of an error."""
+        self._refuse(400, msg)
+
+    def _awaits_request(self) -> bool:
+        """Tell whether no request is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is None or cycle.response_complete
+
+    def _start_timer(self) -> None:
+        """Give the client its time for the headers."""
+        self._timer = self.loop.call_later(self.limits.header_seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        """Stop the clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        """Close a connection whose client is too slow."""
+        self._refuse(408, "The request's headers did not arrive in time.")
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer an error, if an answer may still begin, and close the connection."""
+        if self.transport.is_closing():
+            return
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            content = json.dumps({"error": message}).encode()
+            headers = [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(content))),
+                ("Connection", "close"),
+            ]
+            events = (
+                h11.Response(status_code=status, headers=headers),
+                h11.Data(data=content),
+                h11.EndOfMessage(),
+            )
+            for event in events:
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+
+def guard_connections(limits: HttpLimits) -> type[GuardedConnection]:
+    """Return the class of connections with these limits, as uvicorn wants it."""
+    return type("LimitedConnection", (GuardedConnection,), {"limits": limits})
