@@ -1,5 +1,7 @@
 """Bring the gradient of a broadcast result back to the shape of what was broadcast."""
 
+from collections.abc import Sequence
+
 from onnxsplit.autodiff.sites import Site
 from onnxsplit.graph import Dim
 
@@ -20,11 +22,29 @@ def unbroadcast(at: Site, gradient: str, *, result: str, operand: str) -> str:
     str
         Has the shape of ``operand``.
     """
-    wide, narrow = at.shape(result), at.shape(operand)
+    return sum_to(at, gradient, at.shape(result), at.shape(operand), operand)
+
+
+def sum_to(
+    at: Site, gradient: str, wide: Sequence[Dim], narrow: Sequence[Dim], operand: str
+) -> str:
+    """Sum a gradient of one shape to another that is broadcast to it.
+
+    Parameters
+    ----------
+    at : Site
+    gradient : str
+    wide : sequence of dims
+        The gradient's.
+    narrow : sequence of dims
+        Those that are wanted.
+    operand : str
+        A value, emitted or forward, of the wanted shape; read only if its dims must be known.
+    """
     lead = len(wide) - len(narrow)
     pairs = list(zip(wide[lead:], narrow, strict=True))
     if any(_is_unsure(out, dim) for out, dim in pairs):
-        return _sum_at_run_time(at, gradient, result, operand)
+        return _sum_at_run_time(at, gradient, lead, operand)
     repeated = [lead + i for i, (out, dim) in enumerate(pairs) if dim == 1 and out != 1]
     return _sum_over(at, gradient, list(range(lead)), repeated)
 
@@ -46,12 +66,11 @@ def _is_unsure(out: Dim, dim: Dim) -> bool:
     return dim is None or dim != out
 
 
-def _sum_at_run_time(at: Site, gradient: str, result: str, operand: str) -> str:
+def _sum_at_run_time(at: Site, gradient: str, lead: int, operand: str) -> str:
     """Sum over the axes whose sizes turn out to differ."""
-    lead = at.rank(result) - at.rank(operand)
-    sizes = at.sizes(operand)
+    sizes = at.emit("Shape", operand)
     padded = at.emit("Concat", at.integers([1] * lead), sizes, axis=0) if lead else sizes
-    differs = at.emit("Not", at.emit("Equal", at.sizes(result), padded))
+    differs = at.emit("Not", at.emit("Equal", at.emit("Shape", gradient), padded))
     axes = at.emit("Squeeze", at.emit("NonZero", differs), at.integers([0]))
     summed = at.emit("ReduceSum", gradient, axes, keepdims=1, noop_with_empty_axes=1)
     return at.emit("Reshape", summed, sizes, allowzero=1)

@@ -161,7 +161,8 @@ class _Sweep:
             for place, name in enumerate(node.input)
         )
         given = list(entry.apply(self._make_site(node, gradients, wanted)))
-        given += [None] * (len(node.input) - len(given))
+        # A rule may leave inputs off, and may tell of optional ones that are not given.
+        given = [*given, *[None] * len(node.input)][: len(node.input)]
         for name, want, gradient in zip(node.input, wanted, given, strict=True):
             if want and gradient is None:
                 raise InternalError(f"The rule of {node.op_type} gives no gradient for {name!r}.")

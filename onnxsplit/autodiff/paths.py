@@ -171,4 +171,7 @@ def _explain_lack(
         for place, name in enumerate(node.input)
         if name in values and place not in entry.inert and not entry.covers(place)
     ]
-    return f", input {lacking[0]}" if lacking else None
+    if lacking:
+        return f", input {lacking[0]}"
+    lack = entry.find_lack(node)
+    return f", {lack}" if lack else None

@@ -46,11 +46,14 @@ class RuleEntry:
         Places of the inputs that it differentiates; None for all of floating point.
     inert : collection of int
         Places of floating-point inputs that no gradient passes by definition.
+    find_lack : callable
+        Returns what of a node the rule does not cover, as a phrase, or None.
     """
 
     apply: Rule
     inputs: Collection[int] | None = None
     inert: Collection[int] = ()
+    find_lack: Callable[[onnx.NodeProto], str | None] = lambda _: None
 
     def covers(self, place: int) -> bool:
         """Tell whether the rule gives the gradient of the input at a place."""
@@ -65,6 +68,7 @@ def rule(
     domain: str = "",
     inputs: Collection[int] | None = None,
     inert: Collection[int] = (),
+    find_lack: Callable[[onnx.NodeProto], str | None] = lambda _: None,
 ) -> Callable[[Rule], Rule]:
     """Register a rule for operator types; used as a decorator.
 
@@ -73,6 +77,7 @@ def rule(
     *op_types : str
     domain : str
     inputs, inert : collection of int
+    find_lack : callable
         See `RuleEntry`.
 
     Raises
@@ -85,7 +90,9 @@ def rule(
         for op_type in op_types:
             if (domain, op_type) in _RULES:
                 raise InternalError(f"There are two gradient rules for {op_type}.")
-            _RULES[domain, op_type] = RuleEntry(apply=function, inputs=inputs, inert=inert)
+            _RULES[domain, op_type] = RuleEntry(
+                apply=function, inputs=inputs, inert=inert, find_lack=find_lack
+            )
         return function
 
     return register

@@ -1,12 +1,14 @@
 """What a gradient rule is tried on: one operator with inputs, attributes and what is trained."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+
+from tests.gradients.evaluator import make_evaluator
 
 Array = NDArray[Any]
 
@@ -79,11 +81,10 @@ class GradientCase:
         """
         given = {name: value for name, value in self.inputs.items() if value is not None}
         arrays = {name: cast_floats(value, dtype) for name, value in given.items()}
-        outputs = [f"output{place}" for place in range(self.outputs)]
         node = onnx.helper.make_node(
             self.op_type,
             [name if value is not None else "" for name, value in self.inputs.items()],
-            outputs,
+            [f"output{place}" for place in range(self.outputs)],
             name="operator",
             domain=self.domain,
             **self.attributes,
@@ -92,22 +93,23 @@ class GradientCase:
             [node],
             "case",
             [
-                onnx.helper.make_tensor_value_info(
-                    name,
-                    onnx.helper.np_dtype_to_tensor_dtype(value.dtype),
-                    value.shape if sized else [None] * value.ndim,
-                )
+                _describe(name, value, sized=sized)
                 for name, value in arrays.items()
                 if name not in self.constants
             ],
-            [onnx.ValueInfoProto(name=name) for name in outputs],
+            [onnx.ValueInfoProto(name=name) for name in node.output],
             [onnx.numpy_helper.from_array(arrays[name], name) for name in self.constants],
         )
         opsets = [onnx.helper.make_opsetid("", self.opset)]
         if self.domain:
             opsets.append(onnx.helper.make_opsetid(self.domain, 1))
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        # Inference can't tell the rank of a result that follows from fed axes; a run can.
+        results = make_evaluator(model).run(None, self.make_feeds(dtype))
+        for output, result in zip(list(graph.output), results, strict=True):
+            output.CopyFrom(_describe(output.name, np.asarray(result), sized=sized))
+        model.graph.CopyFrom(graph)
+        return model
 
     def make_feeds(self, dtype: type[np.floating[Any]]) -> dict[str, Array]:
         """Return the arrays that the model's inputs are fed."""
@@ -116,6 +118,13 @@ class GradientCase:
             for name, value in self.inputs.items()
             if value is not None and name not in self.constants
         }
+
+
+def _describe(name: str, value: Array, *, sized: bool) -> onnx.ValueInfoProto:
+    """Describe an array, or one of which only the rank is known."""
+    number = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    shape = value.shape if sized else [None] * value.ndim
+    return onnx.helper.make_tensor_value_info(name, number, shape)
 
 
 def cast_floats(values: Array, dtype: type[np.floating[Any]]) -> Array:
@@ -139,3 +148,9 @@ def draw(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0) -> Ar
     values = rng.permutation(grid)
     small = np.abs(values) < 1e-2
     return np.asarray(np.where(small, 1e-2 + np.abs(values), values).reshape(shape))
+
+
+def fix_and_feed(case: GradientCase, *names: str) -> list[GradientCase]:
+    """Return a case twice: with some inputs known beforehand, and with the same ones fed."""
+    fixed = replace(case, name=f"{case.name}, known", constants=[*case.constants, *names])
+    return [fixed, replace(case, name=f"{case.name}, fed")]

@@ -28,6 +28,15 @@ class Celu(OpRun):
         return (np.asarray(np.maximum(x, 0) + below, x.dtype),)
 
 
+class GatherElements(OpRun):
+    """Picking by index, where onnx's own fails for indices that repeat or do not span an axis."""
+
+    def _run(self, data: Array, indices: Array, axis: int = 0) -> tuple[Array]:
+        places: list[Array] = list(np.indices(indices.shape))
+        places[axis] = indices
+        return (data[tuple(places)],)
+
+
 class Gelu(OpRun):
     """The Gaussian error linear unit in the type of its input."""
 
@@ -47,7 +56,7 @@ class Mean(OpRun):
         return (np.asarray(total / len(given), given[0].dtype),)
 
 
-_MENDED = (Celu, Erf, Gelu, Mean)
+_MENDED = (Celu, Erf, GatherElements, Gelu, Mean)
 
 
 def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:

@@ -1,18 +1,41 @@
 """The gradient rules, one module per family of operators; importing this package loads them all."""
 
 from collections.abc import Mapping
+from types import ModuleType
 
 import onnx
 
 from onnxsplit.autodiff.rules import (
     activations,
     arithmetic,
+    einsum,
+    indexing,
+    layer_norms,
+    linear,
+    losses,
+    reductions,
+    shapes,
+    softmax,
     trigonometry,
+    windows,
 )
 from onnxsplit.autodiff.table import RuleEntry, RuleKey, list_registered
 from onnxsplit.model.randomness import clean_domain
 
-FAMILIES = (activations, arithmetic, trigonometry)
+FAMILIES: tuple[ModuleType, ...] = (
+    activations,
+    arithmetic,
+    einsum,
+    indexing,
+    layer_norms,
+    linear,
+    losses,
+    reductions,
+    shapes,
+    softmax,
+    trigonometry,
+    windows,
+)
 """The modules that hold rules."""
 
 RULES: Mapping[RuleKey, RuleEntry] = list_registered()
