@@ -1,11 +1,12 @@
 """Small bundles with real stages, for whatever serves, exports or runs them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from onnxsplit.engines.port import Array
 from onnxsplit.manifest import Manifest, StageEntry
 from onnxsplit.model.bundle import StoredBundle, write_bundle
 from onnxsplit.model.carving import carve_stages
@@ -34,7 +35,7 @@ def make_batched() -> onnx.ModelProto:
 def write_split(
     folder: Path,
     model: onnx.ModelProto,
-    feeds: dict[str, np.ndarray],
+    feeds: Mapping[str, Array],
     *,
     device: Sequence[str],
     sha256: str = "ab" * 32,
@@ -62,3 +63,39 @@ def write_split(
 def write_batched(folder: Path) -> StoredBundle:
     """Write the batched model, cut in its middle."""
     return write_split(folder, make_batched(), BATCHED_FEEDS, device=("make_a", "make_h"))
+
+
+TYPES = (
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+    "float16", "float", "double", "string",
+)  # fmt: skip
+"""Element types, in the words of ONNX's text form, that every server we know can carry."""
+
+
+def make_typed_feeds(rows: int = 3) -> dict[str, Array]:
+    """Draw an array of each type, extreme values among them."""
+    random = np.random.default_rng(5)
+    feeds: dict[str, Array] = {}
+    for name in TYPES:
+        if name == "string":
+            words = ["", "é", "a\0b", "x" * 300]
+            feeds["x_string"] = np.array(random.choice(words, (rows, 2)), dtype=object)
+            continue
+        dtype = np.dtype({"float": "float32", "double": "float64"}.get(name, name))
+        raw = random.bytes(rows * 2 * dtype.itemsize)
+        drawn = np.frombuffer(raw, dtype if dtype.kind != "b" else np.uint8).reshape(rows, 2)
+        feeds[f"x_{name}"] = drawn % 2 == 0 if dtype.kind == "b" else np.array(drawn)
+    feeds["x_float"][0] = (np.nan, -np.inf)
+    return feeds
+
+
+def write_typed(folder: Path) -> StoredBundle:
+    """Write a model whose halves hand on a tensor of each type unchanged."""
+    inputs = ", ".join(f"{name}[rows,2] x_{name}" for name in TYPES)
+    outputs = ", ".join(f"{name}[rows,2] y_{name}" for name in TYPES)
+    nodes = " ".join(f"m_{n} = Identity(x_{n}) y_{n} = Identity(m_{n})" for n in TYPES)
+    model = parse(f"g ({inputs}) => ({outputs}) {{ {nodes} }}")
+    for node in model.graph.node:
+        node.name = f"make_{node.output[0]}"
+    device = [f"make_m_{name}" for name in TYPES]
+    return write_split(folder, model, make_typed_feeds(), device=device)

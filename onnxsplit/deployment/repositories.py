@@ -70,11 +70,22 @@ def write_repository(
         LIST_FILE: json.dumps(repository.to_json(), indent=2) + "\n",
     }
     with open_draft(target) as draft:
-        for name, source in repository.copies.items():
-            shutil.copyfile(source, _make_room(draft / name))
+        _copy_files(draft, repository.copies)
         for name, text in texts.items():
             _make_room(draft / name).write_text(text, encoding="utf-8", newline="\n")
         publish([(draft, target)])
+
+
+def _copy_files(draft: Path, copies: Mapping[str, Path]) -> None:
+    """Copy files, each source once; models that share weights share them on disk."""
+    made: dict[Path, Path] = {}
+    for name, source in copies.items():
+        place = _make_room(draft / name)
+        try:
+            place.hardlink_to(made[source])
+        except (KeyError, OSError):
+            shutil.copyfile(source, place)
+            made[source] = place
 
 
 def _make_room(path: Path) -> Path:

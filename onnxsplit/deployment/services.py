@@ -1,12 +1,12 @@
 """What is exported: a stage under the name by which clients will ask for it."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
-from onnxsplit.manifest import StageEntry
+from onnxsplit.manifest import Manifest, StageEntry
 from onnxsplit.model.bundle import StoredBundle, name_files
 
 BUNDLE_SUFFIX = ".split"
@@ -44,7 +44,7 @@ class Service:
 def list_services(
     bundles: Sequence[StoredBundle], *, names: Sequence[str] = (), tier: str | None = None
 ) -> tuple[Service, ...]:
-    """Name the stage of each bundle that is served.
+    """Name the stage of each bundle that is served; of a bundle of several cuts, of each cut too.
 
     Parameters
     ----------
@@ -70,17 +70,29 @@ def list_services(
     if len({name.lower() for name in chosen}) < len(chosen):
         raise UsageError(f"Two bundles have the name {_find_double(chosen)!r}; give each a --name.")
     services = tuple(
-        Service(
-            name=name,
-            stage=_choose_stage(bundle, tier),
-            folder=bundle.folder,
-            model_sha256=bundle.manifest.model.get("sha256"),
-        )
+        service
         for name, bundle in zip(chosen, bundles, strict=True)
+        for service in _list_own(name, bundle, tier)
     )
     for service in services:
         _check_types(service)
     return services
+
+
+def _list_own(name: str, bundle: StoredBundle, tier: str | None) -> Iterator[Service]:
+    """Yield a bundle's stage, and for each of its cuts one named after it."""
+    base = Service(
+        name=name,
+        stage=_choose_stage(bundle, bundle.manifest, tier),
+        folder=bundle.folder,
+        model_sha256=bundle.manifest.model.get("sha256"),
+    )
+    yield base
+    for cut in bundle.manifest.cuts:
+        manifest = bundle.manifest.at_cut(cut.id)
+        if _find_served(manifest, tier) is not None:
+            stage = _choose_stage(bundle, manifest, tier)
+            yield replace(base, name=f"{name}-{cut.id}", stage=stage)
 
 
 def _name_bundles(bundles: Sequence[StoredBundle]) -> list[str]:
@@ -95,20 +107,27 @@ def _find_double(names: Sequence[str]) -> str:
     return next(name for place, name in enumerate(names) if lowered[place] in lowered[:place])
 
 
-def _choose_stage(bundle: StoredBundle, tier: str | None) -> StageEntry:
-    """Return the stage that is served."""
-    stages = {stage.tier: stage for stage in bundle.manifest.stages}
+def _find_served(manifest: Manifest, tier: str | None) -> StageEntry | None:
+    """Return the tier's stage, or the last one beyond the device; None if there is none."""
+    device = next(iter(manifest.plan.get("tiers", ())), None)
+    for stage in reversed(manifest.stages):
+        if stage.tier == tier or (tier is None and stage.tier != device):
+            return stage
+    return None
+
+
+def _choose_stage(bundle: StoredBundle, manifest: Manifest, tier: str | None) -> StageEntry:
+    """Return the stage that is served, or say what there is instead."""
+    stage = _find_served(manifest, tier)
+    if stage is not None:
+        return stage
     if tier is None:
-        last = bundle.manifest.stages[-1] if bundle.manifest.stages else None
-        if last is None or last.tier == next(iter(bundle.manifest.plan.get("tiers", ())), None):
-            raise UsageError(
-                f"{bundle.folder} has no stage for a server, only the device's;"
-                " name the stage to export by --tier."
-            )
-        return last
-    if tier not in stages:
-        raise UsageError(f"{bundle.folder} has no stage {tier!r}. {suggest(tier, stages)}")
-    return stages[tier]
+        raise UsageError(
+            f"{bundle.folder} has no stage for a server, only the device's;"
+            " name the stage to export by --tier."
+        )
+    tiers = [entry.tier for entry in manifest.stages]
+    raise UsageError(f"{bundle.folder} has no stage {tier!r}. {suggest(tier, tiers)}")
 
 
 def _check_types(service: Service) -> None:

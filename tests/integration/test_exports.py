@@ -1,6 +1,7 @@
 """Repositories on disk: laid out as engines want them, written whole, the same every time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from onnxsplit.deployment.settings import Engine
 from onnxsplit.errors import BundleError, ChecksumMismatchError, OutputError, UsageError
 from onnxsplit.model.bundle import StoredBundle
 from tests.contract.workshop import fit
+from tests.sample_graphs import draw_costs, read_sample
 from tests.served_bundles import write_batched
 
+SQUEEZENET = Path(__file__).parents[2] / "samples" / "squeezenet.onnx"
 CONFIGS: dict[Engine, str] = {
     "triton": "net/config.pbtxt",
     "kserve": "inference-service.yaml",
@@ -119,3 +122,28 @@ def test_a_changed_or_missing_stage_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no file server\.onnx"):
         osp.export(bundle.folder, tmp_path / "repo", to="triton")
     assert not (tmp_path / "repo").exists()
+
+
+def slow_down(profile: osp.Profile, factor: float) -> osp.Profile:
+    groups = tuple(replace(g, seconds=g.seconds * factor) for g in profile.groups)
+    return replace(profile, groups=groups)
+
+
+def test_every_cut_of_a_bundle_is_a_model_and_weights_are_on_disk_once(tmp_path: Path) -> None:
+    profiles = draw_costs(read_sample("squeezenet"))
+    bundle = osp.cut(
+        SQUEEZENET,
+        tmp_path / "net.split",
+        device=slow_down(profiles["device"], 25),
+        server=profiles["server"],
+        link="4g",
+        frontier=True,
+        verify=False,
+    )
+    served = [cut.id for cut in bundle.manifest.cuts if cut.stages[-1].tier == "server"]
+    assert len(served) > 1
+    osp.export(bundle.folder, tmp_path / "repo", to="triton")
+    configs = {path.parent.name for path in (tmp_path / "repo").glob("*/config.pbtxt")}
+    assert configs == {"net", *(f"net-{cut}" for cut in served)}
+    weights = {path.stat().st_ino for path in (tmp_path / "repo").rglob("*.data")}
+    assert len(weights) == 1

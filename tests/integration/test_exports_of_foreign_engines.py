@@ -1,0 +1,96 @@
+"""What `export` writes, read by the engines' own programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onnxsplit as osp
+from onnxsplit.deployment.services import Service
+from onnxsplit.deployment.settings import Accelerator, ServingSettings
+from onnxsplit.deployment.triton import write_config
+from onnxsplit.graph import TensorSpec
+from onnxsplit.manifest import StageEntry
+from onnxsplit.model.bundle import read_bundle
+from tests.foreign.environment import run_program
+from tests.foreign.triton_server import TritonRefusedError, run_triton
+from tests.served_bundles import write_batched, write_typed
+
+pytestmark = pytest.mark.slow
+
+
+def read_config(text: str) -> dict[str, Any]:
+    """Parse with NVIDIA's own protobuf; numbers of 64 bits come as text."""
+    config: dict[str, Any] = run_program("read_config.py", text=text)
+    return config
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu", "tensorrt", "openvino"])
+@pytest.mark.parametrize("joins", [False, True])
+def test_triton_reads_a_configuration_as_it_was_meant(
+    tmp_path: Path, accelerator: Accelerator, *, joins: bool
+) -> None:
+    bundle = write_batched(tmp_path / "net.split")
+    stage = bundle.manifest.stages[-1]
+    service = Service(name="net", stage=stage, folder=bundle.folder, model_sha256="ab" * 32)
+    settings = ServingSettings(
+        accelerator=accelerator, instances=2, max_batch=8, dynamic_batching=joins
+    )
+    config = read_config(write_config(service, settings))
+    assert config["name"] == "net"
+    assert config["backend"] == "onnxruntime"
+    assert config["max_batch_size"] == 8
+    assert config["input"] == [{"name": "h", "data_type": "TYPE_FP32", "dims": ["4"]}]
+    assert config["output"] == [{"name": "y", "data_type": "TYPE_FP32", "dims": ["2"]}]
+    assert config["instance_group"][0]["count"] == 2
+    assert ("dynamic_batching" in config) == joins
+    assert config["parameters"]["tier"] == {"string_value": "server"}
+    accelerators = config.get("optimization", {}).get("execution_accelerators", {})
+    assert json.dumps(accelerators).count("name") == (accelerator in {"tensorrt", "openvino"})
+
+
+def test_triton_reads_every_name_and_type_as_it_was_written(tmp_path: Path) -> None:
+    bundle = write_typed(tmp_path / "typed.split")
+    specs = [
+        TensorSpec(name='a"b\\c\n\té/:0', dtype="bfloat16", shape=(1, "n")),
+        TensorSpec(name="scalar", dtype="float32", shape=()),
+        *bundle.manifest.stages[-1].inputs,
+    ]
+    stage = StageEntry(
+        tier="über", file="s.onnx", sha256="ef" * 32, operators=1, weight_bytes=0,
+        inputs=tuple(specs), outputs=tuple(specs),
+    )  # fmt: skip
+    service = Service(name="n", stage=stage, folder=tmp_path, model_sha256=None)
+    config = read_config(write_config(service, ServingSettings()))
+    for side in ("input", "output"):
+        assert [entry["name"] for entry in config[side]] == [spec.name for spec in specs]
+        assert config[side][0]["data_type"] == "TYPE_BF16"
+        assert config[side][0]["dims"] == ["1", "-1"]
+        assert config[side][1]["reshape"] == {}
+    assert config["parameters"]["tier"] == {"string_value": "über"}
+
+
+def test_yaml_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    bundle = write_batched(tmp_path / "net.split")
+    osp.export(bundle.folder, tmp_path / "repo", to="kserve", storage_uri="s3://yes/no: #1")
+    text = (tmp_path / "repo" / "inference-service.yaml").read_text(encoding="utf-8")
+    document = run_program("read_yaml.py", text=text)
+    model = document["spec"]["predictor"]["model"]
+    assert model["storageUri"] == "s3://yes/no: #1"
+    assert model["ports"] == [{"name": "h2c", "protocol": "TCP", "containerPort": 9000}]
+
+
+def test_triton_refuses_a_configuration_that_is_wrong(tmp_path: Path) -> None:
+    bundle = write_batched(tmp_path / "net.split")
+    osp.export(bundle.folder, tmp_path / "repo", to="triton")
+    config = tmp_path / "repo" / "net" / "config.pbtxt"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("dims: [ 4 ]", "dims: [ 0 ]"), encoding="utf-8")
+    (tmp_path / "run").mkdir()
+    with (
+        pytest.raises(TritonRefusedError, match="dimension"),
+        run_triton(tmp_path / "repo", tmp_path / "run"),
+    ):
+        pytest.fail("it was served")
+    assert read_bundle(bundle.folder).manifest == bundle.manifest
