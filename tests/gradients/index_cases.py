@@ -57,6 +57,19 @@ def _list_gathers() -> list[GradientCase]:
             outputs=2,
         ),
     ]
+    many = draw(300, 2)
+    cases += [
+        GradientCase(
+            op_type="Gather",
+            name="of many rows",
+            inputs={"x": many, "indices": _ints([299, 0, 7], [7, 0, 299])},
+        ),
+        GradientCase(
+            op_type="Gather",
+            name="of numbers",
+            inputs={"x": draw(4), "indices": _ints([3, 0], [-1, 3])},
+        ),
+    ]
     return [twin for case in cases for twin in fix_and_feed(case, list(case.inputs)[1])]
 
 

@@ -1,7 +1,13 @@
-"""Rules of operators that pick and place elements by index."""
+"""Rules of operators that pick and place elements by index.
+
+Note on adding up. On more than one thread onnxruntime's ScatterND adds to the same place from
+several threads at once, without a lock, and loses summands; its ScatterElements runs on one
+thread and is exact. So gradients of repeated indices are never added by ScatterND.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 
 from onnxsplit.autodiff.scattering import scatter_back
@@ -15,6 +21,11 @@ def _find_reduction(node: onnx.NodeProto) -> str | None:
     return None if found in ([], ["none"], ["add"]) else f"reduction {found[0]!r}"
 
 
+_FEW_ROWS = 256
+"""Up to so many rows a product with one-hot rows is faster than scattering: 0.05 ns a row and
+element against 23 ns an element, measured on one core."""
+
+
 @rule("Gather")
 def differentiate_gather(at: Site) -> Sequence[str | None]:
     """Add the gradient up at the places that were read."""
@@ -23,20 +34,45 @@ def differentiate_gather(at: Site) -> Sequence[str | None]:
     single = _place_single(at, axis)
     if single is not None:
         return [single]
-    rank, extra = at.rank(data), at.rank(indices)
-    rows, total = at.gradient(), at.zeros(data)
-    if axis:
-        # The axis that is read comes first, in the gradient those of the indices.
-        first = [axis, *(i for i in range(rank) if i != axis)]
-        moved = [*range(axis, axis + extra), *range(axis), *range(axis + extra, rank - 1 + extra)]
-        rows, total = (
-            at.emit("Transpose", rows, perm=moved),
-            at.emit("Transpose", total, perm=first),
-        )
-    places = at.emit("Unsqueeze", indices, at.integers([-1]))
-    added = at.emit("ScatterND", total, places, rows, reduction="add")
-    back = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
-    return [at.emit("Transpose", added, perm=back) if axis else added]
+    rows = at.shape(data)[axis]
+    if not axis and isinstance(rows, int) and rows <= _FEW_ROWS:
+        return [_multiply_one_hot(at, rows)]
+    gradient = _join_places(at, axis)
+    column = [-1, *[1] * (at.rank(data) - 1 - axis)]
+    places = at.emit("Reshape", indices, at.integers(column))
+    places = at.emit("Expand", places, at.emit("Shape", gradient))
+    return [
+        at.emit("ScatterElements", at.zeros(data), places, gradient, axis=axis, reduction="add")
+    ]
+
+
+def _multiply_one_hot(at: Site, rows: int) -> str:
+    """Add up by a matrix product; few rows, the first axis."""
+    data, indices = at.inputs
+    values = at.store(np.asarray([0.0, 1.0]), data)
+    flat = at.emit("Reshape", indices, at.integers([-1]))
+    chosen = at.emit("OneHot", flat, at.integers(rows), values, axis=0)
+    gradient = at.emit("Flatten", at.gradient(), axis=at.rank(indices))
+    return at.take_shape(at.emit("Gemm", chosen, gradient), data)
+
+
+def _join_places(at: Site, axis: int) -> str:
+    """Make the axes of the indices, in the gradient, one axis."""
+    data, indices = at.inputs
+    if at.rank(indices) == 1:
+        return at.gradient()
+    if not at.rank(indices):
+        return at.emit("Unsqueeze", at.gradient(), at.integers([axis]))
+    shape = at.shape(data)
+    dims = [*shape[:axis], -1, *shape[axis + 1 :]]
+    known = [dim for dim in dims if isinstance(dim, int)]
+    if len(known) == len(dims):
+        return at.emit("Reshape", at.gradient(), at.integers(known))
+    sizes = at.emit("Shape", data)
+    before = at.emit("Slice", sizes, at.integers([0]), at.integers([axis]))
+    after = at.emit("Slice", sizes, at.integers([axis + 1]), at.integers([len(shape)]))
+    joined = at.emit("Concat", before, at.integers([-1]), after, axis=0)
+    return at.emit("Reshape", at.gradient(), joined)
 
 
 def _place_single(at: Site, axis: int) -> str | None:
@@ -64,10 +100,7 @@ def differentiate_gather_elements(at: Site) -> Sequence[str | None]:
 @rule("GatherND")
 def differentiate_gather_nd(at: Site) -> Sequence[str | None]:
     """Add the gradient up at the places that were read."""
-    data, indices = at.inputs
-    batch = at.attribute("batch_dims", 0)
-    if not batch:
-        return [at.emit("ScatterND", at.zeros(data), indices, at.gradient(), reduction="add")]
+    indices, batch = at.inputs[1], at.attribute("batch_dims", 0)
     return [
         scatter_back(
             at,
