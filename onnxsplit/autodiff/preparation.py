@@ -14,14 +14,18 @@ import onnx.defs
 import onnx.inliner
 import onnx.version_converter
 
+from onnxsplit.autodiff.paths import list_differentiable
 from onnxsplit.autodiff.rules import find_rule
-from onnxsplit.autodiff.table import stops_gradients
 from onnxsplit.errors import UnsupportedModelError
+from onnxsplit.model.inference import infer_specs
 from onnxsplit.model.loading import LoadedModel, load_model
 from onnxsplit.model.randomness import clean_domain
 
 OLDEST_OPSET = 18
 """Of the standard domain, in prepared models."""
+
+_KEPT = frozenset({"Range", "SequenceMap"})
+"""Functions that ONNX writes out as a loop, through which there is no gradient either."""
 
 
 def prepare_model(model: LoadedModel) -> LoadedModel:
@@ -46,7 +50,7 @@ def prepare_model(model: LoadedModel) -> LoadedModel:
         proto = _attempt("write out its functions", onnx.inliner.inline_local_functions, proto)
     if find_opset(proto) < OLDEST_OPSET:
         proto = _attempt(f"raise its opset to {OLDEST_OPSET}", _raise_opset, proto)
-    composed = _find_composed(proto)
+    composed = _find_composed(load_model(proto))
     if composed:
         proto = _attempt(
             f"write out {', '.join(composed)}",
@@ -76,13 +80,16 @@ def _raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
     return raised
 
 
-def _find_composed(proto: onnx.ModelProto) -> list[str]:
-    """Return the operator types without a rule that ONNX defines as functions."""
-    opset = find_opset(proto)
+def _find_composed(model: LoadedModel) -> list[str]:
+    """Return the operator types to write out: without a rule, and functions to ONNX."""
+    opset, specs = find_opset(model.proto), infer_specs(model)
     without = {
         node.op_type
-        for node in proto.graph.node
-        if not clean_domain(node.domain) and not find_rule(node) and not stops_gradients(node)
+        for node in model.proto.graph.node
+        if not clean_domain(node.domain)
+        and node.op_type not in _KEPT
+        and not find_rule(node)
+        and list_differentiable(node, specs)
     }
     return sorted(name for name in without if _is_composed(name, opset))
 
