@@ -72,27 +72,27 @@ TYPES = (
 """Element types, in the words of ONNX's text form, that every server we know can carry."""
 
 
-def make_typed_feeds(rows: int = 3) -> dict[str, Array]:
+def make_typed_feeds(columns: int = 2, rows: int = 3) -> dict[str, Array]:
     """Draw an array of each type, extreme values among them."""
     random = np.random.default_rng(5)
     feeds: dict[str, Array] = {}
     for name in TYPES:
         if name == "string":
             words = ["", "é", "a\0b", "x" * 300]
-            feeds["x_string"] = np.array(random.choice(words, (rows, 2)), dtype=object)
+            feeds["x_string"] = np.array(random.choice(words, (rows, columns)), dtype=object)
             continue
         dtype = np.dtype({"float": "float32", "double": "float64"}.get(name, name))
-        raw = random.bytes(rows * 2 * dtype.itemsize)
-        drawn = np.frombuffer(raw, dtype if dtype.kind != "b" else np.uint8).reshape(rows, 2)
+        raw = random.bytes(rows * columns * dtype.itemsize)
+        drawn = np.frombuffer(raw, dtype if dtype.kind != "b" else np.uint8).reshape(rows, columns)
         feeds[f"x_{name}"] = drawn % 2 == 0 if dtype.kind == "b" else np.array(drawn)
-    feeds["x_float"][0] = (np.nan, -np.inf)
+    feeds["x_float"][0, :2] = (np.nan, -np.inf)
     return feeds
 
 
 def write_typed(folder: Path) -> StoredBundle:
     """Write a model whose halves hand on a tensor of each type unchanged."""
-    inputs = ", ".join(f"{name}[rows,2] x_{name}" for name in TYPES)
-    outputs = ", ".join(f"{name}[rows,2] y_{name}" for name in TYPES)
+    inputs = ", ".join(f"{name}[rows,columns] x_{name}" for name in TYPES)
+    outputs = ", ".join(f"{name}[rows,columns] y_{name}" for name in TYPES)
     nodes = " ".join(f"m_{n} = Identity(x_{n}) y_{n} = Identity(m_{n})" for n in TYPES)
     model = parse(f"g ({inputs}) => ({outputs}) {{ {nodes} }}")
     for node in model.graph.node:

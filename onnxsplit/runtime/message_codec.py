@@ -70,9 +70,15 @@ def encode_request(request: InferRequest, *, binary: bool = True) -> Body:
         **({"id": request.id} if request.id else {}),
         **({"parameters": parameters} if parameters else {}),
         "inputs": entries,
-        **({"outputs": [{"name": name} for name in request.outputs]} if request.outputs else {}),
+        **({"outputs": _write_wanted(request, binary=binary)} if request.outputs else {}),
     }
     return Body.of(write_json(head), buffers)
+
+
+def _write_wanted(request: InferRequest, *, binary: bool) -> list[dict[str, Any]]:
+    """Name the wanted outputs; Triton heeds what is said of each, not what is said of all."""
+    form = {"parameters": {_ONE_BINARY: True}} if binary else {}
+    return [{"name": name, **form} for name in request.outputs]
 
 
 def decode_request(

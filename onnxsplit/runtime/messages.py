@@ -4,9 +4,11 @@ These are the messages of the Open Inference Protocol, version 2, free of any tr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from onnxsplit.engines.port import Array
+from onnxsplit.errors import ProtocolError
 from onnxsplit.graph import TensorSpec
 
 Parameter = bool | int | float | str
@@ -63,6 +65,21 @@ class InferResponse:
     version: str = ""
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def arrange(self, wanted: tuple[str, ...]) -> Self:
+        """Put outputs into the order that was asked for; servers may answer in one of their own.
+
+        Raises
+        ------
+        ProtocolError
+            One is missing.
+        """
+        for name in wanted:
+            if name not in self.outputs:
+                raise ProtocolError(f"The server left the output {name!r} out.")
+        if not wanted:
+            return self
+        return replace(self, outputs={name: self.outputs[name] for name in wanted})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

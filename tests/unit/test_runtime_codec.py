@@ -88,7 +88,7 @@ def test_a_request_is_written_as_the_protocol_says() -> None:
                 "parameters": {"binary_data_size": 24},
             }
         ],
-        "outputs": [{"name": "y"}],
+        "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
     }
     assert sent[body.head_bytes :] == struct.pack("<6f", *range(6))
     assert body.headers["Content-Length"] == str(len(sent))
