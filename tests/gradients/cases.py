@@ -36,6 +36,8 @@ class GradientCase:
     domain : str
     types : sequence of int, optional
         Element types of the outputs, where they are not those of the first input.
+    batched : sequence of str, optional
+        Inputs of which the first dim, and of no other input any, may be unknown.
     runs_on_onnxruntime : bool
         Whether onnxruntime has the operator itself at all.
     tolerance : float
@@ -52,12 +54,18 @@ class GradientCase:
     seeded: Sequence[int] = (0,)
     opset: int = 18
     domain: str = ""
+    batched: Sequence[str] | None = None
     runs_on_onnxruntime: bool = True
     tolerance: float = 2e-5
 
     def __str__(self) -> str:
         """Name the case in a test's identity."""
         return f"{self.op_type}: {self.name}"
+
+    @property
+    def _outputs(self) -> list[str]:
+        """Return the names of the outputs."""
+        return [f"output{place}" for place in range(self.outputs)]
 
     def list_trained(self) -> list[str]:
         """Return the names of the trained inputs."""
@@ -77,7 +85,7 @@ class GradientCase:
         dtype : type
             Of everything of floating point.
         sized : bool
-            Whether the dims of the inputs are numbers; else they are unknown.
+            Whether the dims of the inputs are numbers; else they are unknown, as far as may be.
         """
         given = {name: value for name, value in self.inputs.items() if value is not None}
         arrays = {name: cast_floats(value, dtype) for name, value in given.items()}
@@ -93,7 +101,7 @@ class GradientCase:
             [node],
             "case",
             [
-                _describe(name, value, sized=sized)
+                self._describe(name, value, sized=sized)
                 for name, value in arrays.items()
                 if name not in self.constants
             ],
@@ -107,9 +115,19 @@ class GradientCase:
         # Inference can't tell the rank of a result that follows from fed axes; a run can.
         results = make_evaluator(model).run(None, self.make_feeds(dtype))
         for output, result in zip(list(graph.output), results, strict=True):
-            output.CopyFrom(_describe(output.name, np.asarray(result), sized=sized))
+            output.CopyFrom(self._describe(output.name, np.asarray(result), sized=sized))
         model.graph.CopyFrom(graph)
         return model
+
+    def _describe(self, name: str, value: Array, *, sized: bool) -> onnx.ValueInfoProto:
+        """Describe an array, or one of which only the rank or all but the batch is known."""
+        number = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+        shape: list[int | None] = list(value.shape)
+        if not sized and self.batched is None:
+            shape = [None] * value.ndim
+        elif not sized and self.batched is not None and name in {*self.batched, *self._outputs}:
+            shape[0] = None
+        return onnx.helper.make_tensor_value_info(name, number, shape)
 
     def make_feeds(self, dtype: type[np.floating[Any]]) -> dict[str, Array]:
         """Return the arrays that the model's inputs are fed."""
@@ -120,16 +138,9 @@ class GradientCase:
         }
 
 
-def _describe(name: str, value: Array, *, sized: bool) -> onnx.ValueInfoProto:
-    """Describe an array, or one of which only the rank is known."""
-    number = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-    shape = value.shape if sized else [None] * value.ndim
-    return onnx.helper.make_tensor_value_info(name, number, shape)
-
-
 def cast_floats(values: Array, dtype: type[np.floating[Any]]) -> Array:
-    """Cast an array of floating point; leave any other as it is."""
-    return values.astype(dtype) if values.dtype.kind == "f" else values
+    """Cast an array of float64; leave any other as it is."""
+    return values.astype(dtype) if values.dtype == np.float64 else values
 
 
 def draw(*shape: int, seed: int = 0, low: float = -2.0, high: float = 2.0) -> Array:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from tests.gradients import image_operators
+
 Array = NDArray[Any]
 
 
@@ -56,7 +58,7 @@ class Mean(OpRun):
         return (np.asarray(total / len(given), given[0].dtype),)
 
 
-_MENDED = (Celu, Erf, GatherElements, Gelu, Mean)
+_MENDED = (Celu, Erf, GatherElements, Gelu, Mean, *image_operators.MENDED)
 
 
 def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
