@@ -47,7 +47,10 @@ class Tracing:
 
     def read_graph(self, graph: "openvino.Model") -> None:
         """Write down the runtime graph, with the model's own names of the values that survived."""
-        layers = [_Layer.read(op, self.nodes) for op in graph.get_ordered_ops()]
+        names = {name: name for name in self.nodes}
+        for short, node in self.nodes.items():
+            names |= {name: short for name in node.output if name and name not in names}
+        layers = [_Layer.read(op, names) for op in graph.get_ordered_ops()]
         last_of = {layer.last: layer.name for layer in layers if layer.last is not None}
         values: dict[tuple[str, int], str] = {}
         for layer in layers:
@@ -119,11 +122,11 @@ class _Layer:
     outputs: int
 
     @classmethod
-    def read(cls, op: "openvino.Node", nodes: Mapping[str, onnx.NodeProto]) -> "_Layer":
-        """Read a node of the runtime graph."""
+    def read(cls, op: "openvino.Node", names: Mapping[str, str]) -> "_Layer":
+        """Read a node of the runtime graph, by its names of nodes or of what they make."""
         info = op.get_rt_info()
         originals = _read_text(info, "originalLayersNames").split(",")
-        own = [name for name in originals if name in nodes]
+        own = [names[name] for name in originals if name in names]
         return cls(
             name=op.get_friendly_name(),
             kind=_read_text(info, "layerType") or op.get_type_name(),

@@ -23,6 +23,9 @@ _ABSORBED_TYPES = frozenset(
 )
 """Operators that several kernels may each do on the way, so that they join none of them."""
 
+_SIZE_TYPES = frozenset({"Shape", "Size"})
+"""Operators that tell what an engine knows before it runs, where sizes are fixed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedGroup:
@@ -171,18 +174,32 @@ def _find_cone(
 def _merge_cones(graph: OperatorGraph, cones: Sequence[frozenset[str]]) -> dict[str, str]:
     """Map each operator to one that stands for all cones that overlap with its own.
 
-    What several cones share and each kernel may repeat belongs to none of them.
+    What several cones share and each kernel may repeat belongs to none of them; nor does what
+    follows from sizes alone, which an engine computes once and keeps.
     """
     times = Counter(name for cone in cones for name in cone)
+    known = _find_known(graph)
     repeated = {
         name
         for name, count in times.items()
-        if count > 1 and graph.operator(name).op_type in _ABSORBED_TYPES
+        if count > 1 and (name in known or graph.operator(name).op_type in _ABSORBED_TYPES)
     }
     joined: UnionFind[str] = UnionFind(operator.name for operator in graph)
     for cone in cones:
         joined.union(*sorted(cone - repeated))
     return {operator.name: joined[operator.name] for operator in graph}
+
+
+def _find_known(graph: OperatorGraph) -> set[str]:
+    """Return the operators whose values follow from sizes and constants alone."""
+    known: set[str] = set()
+    for operator in graph:
+        before = graph.predecessors(operator.name)
+        reads = any(name in graph.inputs for name in operator.inputs)
+        follows = bool(before) and not reads and all(name in known for name in before)
+        if operator.op_type in _SIZE_TYPES or follows:
+            known.add(operator.name)
+    return known
 
 
 def _merge_cycles(graph: OperatorGraph, leader: Mapping[str, str]) -> dict[str, int]:
