@@ -74,6 +74,8 @@ class StageEntry:
         Peak memory, where it is known.
     state_bytes : int or None
         What the stage's tier keeps from one run to the next, where it is known.
+    runtime : str
+        What the stage was cut for and verified on.
     """
 
     tier: str
@@ -87,6 +89,7 @@ class StageEntry:
     threads: int | None = None
     peak_bytes: int | None = None
     state_bytes: int | None = 0
+    runtime: str = "onnxruntime"
 
     def to_json(self) -> dict[str, Any]:
         """Return the stage as the manifest holds it."""
@@ -101,6 +104,7 @@ class StageEntry:
             "weight_bytes": self.weight_bytes,
             "threads": self.threads,
             "peak_bytes": self.peak_bytes,
+            "runtime": self.runtime,
             **({} if self.state_bytes == 0 else {"state_bytes": self.state_bytes}),
         }
 
@@ -127,6 +131,7 @@ class StageEntry:
             threads=document.get("threads"),
             peak_bytes=document.get("peak_bytes"),
             state_bytes=document.get("state_bytes", 0),
+            runtime=document.get("runtime", "onnxruntime"),
         )
 
 

@@ -31,6 +31,13 @@ class ObjectiveName(StrEnum):
     THROUGHPUT = "throughput"
 
 
+class RuntimeName(StrEnum):
+    """What runs a stage."""
+
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
 class MethodName(StrEnum):
     """How a cut is found."""
 

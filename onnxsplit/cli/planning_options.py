@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from onnxsplit.cli import options
+from onnxsplit.cli import options, runtime_options
 from onnxsplit.cli.arguments import (
     parse_dims,
     parse_drift,
@@ -38,6 +38,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
     uplink: options.Uplink = None,
     downlink: options.Downlink = None,
     rtt: options.RoundTrip = None,
+    device_runtime: runtime_options.DeviceRuntime = None,
+    server_runtime: runtime_options.ServerRuntime = None,
     costs: options.Costs = None,
     device_scale: options.DeviceScale = None,
     server_scale: options.ServerScale = None,
@@ -81,6 +83,8 @@ def gather_wishes(  # noqa: PLR0913 - typer reads one parameter for each option
         "uplink": uplink,
         "downlink": downlink,
         "rtt": rtt,
+        "device_runtime": None if device_runtime is None else device_runtime.value,
+        "server_runtime": None if server_runtime is None else server_runtime.value,
         "costs": costs,
         "device_scale": device_scale,
         "server_scale": server_scale,

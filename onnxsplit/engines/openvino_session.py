@@ -46,7 +46,7 @@ def open_session(
     compiled = compile_native(native, options, trace=trace)
     if tracing is not None:
         with translate_failures("show the graph that it runs"):
-            tracing.read_graph(compiled.get_runtime_model())
+            tracing.read_graph(compiled.get_runtime_model(), options.provider)
     return OpenVinoSession(compiled, inputs, outputs, options=options, tracing=tracing)
 
 

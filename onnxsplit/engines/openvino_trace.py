@@ -45,7 +45,7 @@ class Tracing:
     kernels: list[tuple[str, KernelEvent]] = field(default_factory=list)
     seconds: list[dict[str, float]] = field(default_factory=list)
 
-    def read_graph(self, graph: "openvino.Model") -> None:
+    def read_graph(self, graph: "openvino.Model", device: str) -> None:
         """Write down the runtime graph, with the model's own names of the values that survived."""
         names = {name: name for name in self.nodes}
         for short, node in self.nodes.items():
@@ -64,7 +64,7 @@ class Tracing:
             reads = [values[source] for source in layer.sources if source in values]
             self.executed.node.append(helper.make_node(layer.kind, reads, makes, name))
             event = KernelEvent(
-                run=0, operator=name, op_type=layer.kind, provider=layer.primitive, seconds=0.0
+                run=0, operator=name, op_type=layer.kind, provider=device, seconds=0.0
             )
             self.kernels.append((layer.name, event))
 
@@ -104,8 +104,8 @@ class _Layer:
 
     Parameters
     ----------
-    name, kind, primitive : str
-        OpenVINO's name, its type of layer and of kernel.
+    name, kind : str
+        OpenVINO's name and its type of layer.
     last : str or None
         Short name of the last of the model's nodes that it stands for.
     sources : tuple of (str, int)
@@ -116,7 +116,6 @@ class _Layer:
 
     name: str
     kind: str
-    primitive: str
     last: str | None
     sources: tuple[tuple[str, int], ...]
     outputs: int
@@ -130,7 +129,6 @@ class _Layer:
         return cls(
             name=op.get_friendly_name(),
             kind=_read_text(info, "layerType") or op.get_type_name(),
-            primitive=_read_text(info, "primitiveType"),
             last=max(own, key=_read_place) if own else None,
             sources=tuple(
                 (source.get_node().get_friendly_name(), source.get_index())

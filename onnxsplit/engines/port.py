@@ -79,15 +79,16 @@ class EngineOptions:
                 f"The number of threads is {self.threads}; give at least 1, or 0 for all cores."
             )
 
+    def on(self, runtime: Runtime) -> "EngineOptions":
+        """Return these options for a runtime; of another than theirs it is the processor."""
+        if self.runtime == runtime:
+            return self
+        return replace(self, runtime=runtime, provider=CPU_PROVIDER, provider_options={})
+
     @property
     def reference(self) -> "EngineOptions":
-        """These options where onnxruntime is the runtime; else its processor with these threads.
-
-        What a model's values are, and what the whole model gives, is asked of onnxruntime.
-        """
-        if self.runtime == DEFAULT_RUNTIME:
-            return self
-        return replace(self, runtime=DEFAULT_RUNTIME, provider=CPU_PROVIDER, provider_options={})
+        """These options on onnxruntime, which tells what a model's values are."""
+        return self.on(DEFAULT_RUNTIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,7 +195,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def list_files(manifest: Manifest) -> Mapping[str, str]:
     """Map a bundle's files, but for the manifest, to their sha256."""
     files: dict[str, str] = {}
-    for stage in _list_stages(manifest):
+    for stage in list_stages(manifest):
         files[stage.file] = stage.sha256
         files.update(stage.data_files)
     return files
@@ -224,7 +224,7 @@ def name_files(tiers: Sequence[str]) -> dict[str, str]:
     return stems
 
 
-def _list_stages(manifest: Manifest) -> list[StageEntry]:
+def list_stages(manifest: Manifest) -> list[StageEntry]:
     """List the stages of all cuts."""
     return [*manifest.stages, *(stage for cut in manifest.cuts for stage in cut.stages)]
 
@@ -269,7 +269,7 @@ def _may_replace(target: Path, model_sha256: str | None) -> bool:
 
 def _check_names(manifest: Manifest) -> None:
     """Refuse file names that lead out of the bundle."""
-    for stage in _list_stages(manifest):
+    for stage in list_stages(manifest):
         for name in (stage.file, *stage.data_files):
             if not name or Path(str(name)).name != name:
                 raise BundleError(f"{name!r} is no plain file name.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsplit.engines.opening import open_session
-from onnxsplit.engines.port import EngineOptions, Feeds, Session
+from onnxsplit.engines.port import DEFAULT_RUNTIME, EngineOptions, Feeds, Session
 from onnxsplit.evidence import OutputParity, ParityResult
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.parity.chain import run_chain
@@ -26,6 +26,13 @@ _FLOAT16_NOTE = (
 )
 
 
+_FOREIGN_NOTE = (
+    "Stages ran on {runtimes}, and the whole on onnxruntime, which order their sums differently;"
+    " outputs were held to the tolerance of their type, {tolerance:g} of the largest value at the"
+    " least, and not to bit equality."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnableModel:
     """A model that an engine can load.
@@ -36,19 +43,36 @@ class RunnableModel:
         Serialized, or a file.
     base_folder : Path or None
         Where a serialized model's external data lies.
+    engine : EngineOptions or None
+        What it will run on, where that is not what everything else runs on.
     """
 
     content: bytes | Path
     base_folder: Path | None = None
+    engine: EngineOptions | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether it will run on another runtime than onnxruntime."""
+        return self.engine is not None and self.engine.runtime != DEFAULT_RUNTIME
 
     def open(self, options: EngineOptions) -> Session:
         """Load it.
+
+        Parameters
+        ----------
+        options : EngineOptions
+            Where the model names its own engine, only the optimisation level and the threads.
 
         Raises
         ------
         ModelError
             The engine can't load it.
         """
+        if self.engine is not None:
+            options = replace(
+                self.engine, optimization=options.optimization, threads=options.threads
+            )
         return open_session(self.content, options, base_folder=self.base_folder)
 
 
@@ -109,7 +133,8 @@ def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may di
     -------
     ParityResult
         The worst over all batches. An output passes if it is bit-equal with optimisations disabled
-        and within its type's tolerance at full optimisation.
+        and within its type's tolerance at full optimisation. Where a stage runs on another runtime
+        than onnxruntime, the tolerance takes the place of bit equality, and a note says so.
 
     Raises
     ------
@@ -119,17 +144,20 @@ def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may di
         The stages do not fit together.
     """
     progress = progress or SilentProgress()
-    plain, full = list_levels(options)
+    plain, full = list_levels(options.reference)
     progress.report("verifying, optimisations disabled", done=0, total=2)
     exact = _compare(whole, stages, batches, plain, random_outputs)
     progress.report("verifying, full optimisation", done=1, total=2)
     close = _compare(whole, stages, batches, full, random_outputs)
     progress.report("verified", done=2, total=2)
     drifting = drift.outputs if drift else frozenset()
+    foreign = [stage for stage in stages if stage.is_foreign]
 
     def allow(name: str, comparison: Comparison) -> Comparison:
         if rounds_inside:
-            comparison = _loosen(comparison)
+            comparison = _loosen(comparison, "float16")
+        if foreign and comparison.tolerance:
+            comparison = _loosen(comparison, "float32")
         if drift is not None and name in drifting - random_outputs:
             comparison = allow_drift(comparison, drift.most)
         return comparison
@@ -140,13 +168,15 @@ def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may di
             allow(name, exact[name]),
             allow(name, close[name]),
             is_random=name in random_outputs,
-            must_be_exact=not rounds_inside and name not in drifting,
+            must_be_exact=not rounds_inside and not foreign and name not in drifting,
         )
         for name in exact
     )
     notes = (*_note_drift(drift, outputs), *_note(outputs))
     if rounds_inside and not all(output.bit_equal for output in outputs):
         notes = (*notes, _FLOAT16_NOTE)
+    if foreign:
+        notes = (_note_foreign(stages), *notes)
     return ParityResult(
         outputs=outputs,
         batches=len(batches),
@@ -182,9 +212,17 @@ def holds_float16(graph: OperatorGraph) -> bool:
     return any(spec.dtype == "float16" for spec in graph.tensors.values())
 
 
-def _loosen(comparison: Comparison) -> Comparison:
-    """Allow float16's rounding, whatever the type of the output."""
-    tolerance = max(comparison.tolerance, find_tolerance("float16"))
+def _note_foreign(stages: Sequence[RunnableModel]) -> str:
+    """Say on which runtimes the stages ran, and what that allows."""
+    runtimes = [DEFAULT_RUNTIME if s.engine is None else s.engine.runtime for s in stages]
+    return _FOREIGN_NOTE.format(
+        runtimes=" and ".join(dict.fromkeys(runtimes)), tolerance=find_tolerance("float32")
+    )
+
+
+def _loosen(comparison: Comparison, dtype: str) -> Comparison:
+    """Allow the rounding of an element type, whatever the type of the output."""
+    tolerance = max(comparison.tolerance, find_tolerance(dtype))
     within = not comparison.problem and comparison.max_absolute <= tolerance * comparison.largest
     return replace(
         comparison,

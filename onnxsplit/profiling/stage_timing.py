@@ -26,12 +26,15 @@ class RunnableStage:
         Where a serialized stage's external data lies.
     is_timed : bool
         Else it is run once, for what it hands on.
+    engine : EngineOptions or None
+        What runs it, where that is not what runs the others.
     """
 
     tier: str
     content: bytes | Path
     base_folder: Path | None = None
     is_timed: bool = True
+    engine: EngineOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,9 @@ def time_chains(
             pool: dict[str, Value] = dict(feeds)
             for stage in chain:
                 session = stack.enter_context(
-                    instruments.open_session(stage.content, options, base_folder=stage.base_folder)
+                    instruments.open_session(
+                        stage.content, stage.engine or options, base_folder=stage.base_folder
+                    )
                 )
                 taken = {spec.name: pool[spec.name] for spec in session.inputs}
                 pool.update(session.run(taken))

@@ -165,7 +165,7 @@ class _Settling:
         }
         if not wires:
             return []
-        values = self.meter.collect(_make_runnable(plain), tuple(wires))
+        values = self.meter.collect(_make_runnable(plain, self.inquiry.grounds), tuple(wires))
         tensors = self.inquiry.grounds.prepared.graph.tensors
         return [
             calibrate(name, tensors[name].dtype or "", wire, _only_arrays(values[name]))
@@ -178,7 +178,7 @@ class _Settling:
             return 0.0
         narrowed = narrow_carving(plain, codings)
         check_narrowing(plain, narrowed, codings)
-        return self.meter.measure(_make_runnable(narrowed))
+        return self.meter.measure(_make_runnable(narrowed, self.inquiry.grounds))
 
     def _forbid(self, plain: Carving, codings: Sequence[WireCoding], drift: float) -> None:
         """Forbid what drifts too far alone; where nothing does, what drifts furthest."""
@@ -314,10 +314,14 @@ def _carve(grounds: Grounds, plan: Plan, inquiry: Inquiry) -> Carving:
     )
 
 
-def _make_runnable(carving: Carving) -> list[RunnableModel]:
+def _make_runnable(carving: Carving, grounds: Grounds) -> list[RunnableModel]:
     """Make stages loadable."""
     return [
-        RunnableModel(content=stage.proto.SerializeToString(), base_folder=stage.base_folder)
+        RunnableModel(
+            content=stage.proto.SerializeToString(),
+            base_folder=stage.base_folder,
+            engine=grounds.engines[stage.tier],
+        )
         for stage in carving.stages
     ]
 

@@ -65,8 +65,10 @@ def settle_profiles(
     prepared: PreparedModel,
     options: MeasuringOptions,
     progress: Progress,
+    *,
+    engines: Mapping[str, EngineOptions],
 ) -> dict[str, Profile]:
-    """Return a profile for each tier, measuring this machine at most once.
+    """Return a profile for each tier, measuring this machine at most once for each runtime.
 
     Raises
     ------
@@ -76,13 +78,16 @@ def settle_profiles(
         The model can't be run.
     """
     profiles: dict[str, Profile] = {}
-    measured: Profile | None = None
+    measured: dict[str, Profile] = {}
     for tier, source in tiers.items():
         if isinstance(source, Profile):
             profiles[tier] = replace(source, tier=tier)
             continue
-        if measured is None:
-            measured = measure_here(prepared, tier, options, progress)
-        local = replace(measured, tier=tier)
+        engine = engines[tier]
+        if engine.runtime not in measured:
+            measured[engine.runtime] = measure_here(
+                prepared, tier, replace(options, engine=engine), progress
+            )
+        local = replace(measured[engine.runtime], tier=tier)
         profiles[tier] = local if source.speed == 1 else local.scale(source.speed)
     return profiles

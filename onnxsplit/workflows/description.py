@@ -70,6 +70,7 @@ class BundleDescription:
                     state_bytes=self.plan.data.sum_state_bytes(entry.tier),
                     threads=profiles[entry.tier].environment.get("threads"),
                     peak_bytes=peaks[entry.tier],
+                    runtime=self.grounds.engines[entry.tier].runtime,
                 )
                 for entry in entries
             ),
@@ -91,7 +92,10 @@ class BundleDescription:
                 content=prepared.model.proto.SerializeToString(),
                 base_folder=prepared.model.base_folder,
             ),
-            [RunnableModel(content=folder / entry.file) for entry in entries],
+            [
+                RunnableModel(content=folder / entry.file, engine=self.grounds.engines[entry.tier])
+                for entry in entries
+            ],
             prepared.batches,
             options=engine,
             source=prepared.source,

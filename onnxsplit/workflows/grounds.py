@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from onnxsplit.engines.port import EngineOptions, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.planning.costs.scaling import FactorTable, profiles_from_costs, scale_by_type
@@ -19,6 +20,7 @@ from onnxsplit.workflows.preparation import (
     prepare_by_running,
     prepare_from_profiles,
 )
+from onnxsplit.workflows.runtimes import assign_engines
 from onnxsplit.workflows.tables import read_costs, read_factors
 from onnxsplit.workflows.targets import (
     DEFAULT_DEVICE,
@@ -46,6 +48,8 @@ class Surroundings:
         A chain of the caller's own, in the place of device and server; the device side first.
     uplink, downlink, rtt : str or None
         Replace single figures of the link, where there is just one.
+    device_runtime, server_runtime : str or None
+        What the first and the last tier run on; None for what their profiles were measured on.
     costs : path or None
         A table of every operator's seconds on both tiers, in the place of device and server.
     device_scale, server_scale : path or None
@@ -59,6 +63,8 @@ class Surroundings:
     uplink: str | None = None
     downlink: str | None = None
     rtt: str | None = None
+    device_runtime: Runtime | None = None
+    server_runtime: Runtime | None = None
     costs: TablePath | None = None
     device_scale: TablePath | None = None
     server_scale: TablePath | None = None
@@ -142,12 +148,15 @@ class Grounds:
     speeds : mapping of str to float
         Of each tier that is this machine, how many times as fast it is taken to be; a tier that
         is scaled by operator type has no one speed, and is left out.
+    engines : mapping of str to EngineOptions
+        What each tier runs on.
     """
 
     prepared: PreparedModel
     profiles: dict[str, Profile]
     topology: Topology
     speeds: Mapping[str, float] = field(default_factory=dict)
+    engines: Mapping[str, EngineOptions] = field(default_factory=dict)
 
 
 def lay_grounds(
@@ -178,16 +187,23 @@ def lay_grounds(
     """
     tiers, scales = surroundings.read_tiers(), surroundings.read_scales()
     topology = surroundings.read_links(tiers)
+    engines = assign_engines(
+        tiers,
+        measuring.engine,
+        device_runtime=surroundings.device_runtime,
+        server_runtime=surroundings.server_runtime,
+    )
     given = [source for source in tiers.values() if isinstance(source, Profile)]
     prepare = prepare_by_running if run or len(given) < len(tiers) else prepare_from_profiles
     prepared = prepare(model, sizes, measuring.engine, progress, profiles=given)
-    profiles = settle_profiles(tiers, prepared, measuring, progress)
+    profiles = settle_profiles(tiers, prepared, measuring, progress, engines=engines)
     for tier, table in scales.items():
         profiles[tier] = scale_by_type(profiles[tier], prepared.graph, table)
     return Grounds(
         prepared=prepared,
         profiles=profiles,
         topology=topology,
+        engines=engines,
         speeds={
             tier: source.speed
             for tier, source in tiers.items()

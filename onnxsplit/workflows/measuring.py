@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onnxsplit.engines.opening import describe_environment
 from onnxsplit.errors import ProfileMismatchError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import TensorSpec
@@ -15,7 +14,6 @@ from onnxsplit.objectives import InferenceLatency
 from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.data_homes import find_givers, list_resting, locate_data
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
-from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.candidates import find_candidates, identify
 from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.outlook.balance import review_balance
@@ -28,6 +26,7 @@ from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.preparation import PreparedModel
 from onnxsplit.workflows.requests import Inquiry
+from onnxsplit.workflows.runtimes import describe_engines
 
 DEFAULT_CANDIDATES = 3
 """How many candidates are measured where nothing else was said and both tiers are here."""
@@ -239,7 +238,7 @@ def _time_candidates(
                 StageTimings(
                     model=grounds.prepared.graph.identity,
                     timings=timings,
-                    environment=describe_environment(measuring.engine),
+                    environment=describe_engines(grounds.engines),
                 ),
             )
     return [
@@ -259,7 +258,7 @@ def _scale(timing: StageTiming, speed: float) -> StageTiming:
 
 def _derive_key(priced: PricedPlacement, inquiry: Inquiry) -> str | None:
     """Return the key of a candidate's stage times; None for a model without a hash."""
-    prepared, engine = inquiry.grounds.prepared, inquiry.request.engine
+    prepared = inquiry.grounds.prepared
     homes = locate_data(inquiry.question, priced.placement)
     sha256 = prepared.graph.identity.sha256
     if sha256 is None:
@@ -270,7 +269,7 @@ def _derive_key(priced: PricedPlacement, inquiry: Inquiry) -> str | None:
         method=f"{_METHOD}:{hashlib.sha256(tiers.encode()).hexdigest()}",
         model_sha256=sha256,
         feeds=prepared.batches[0],
-        environment=describe_environment(engine),
+        environment=describe_engines(inquiry.grounds.engines),
     )
 
 
@@ -295,7 +294,7 @@ def _measure(
             rule=StopRule(budget_seconds=_BUDGET_SHARE * measuring.budget_seconds / len(rounds)),
             progress=progress,
         )
-        chains = [_carve(priced, prepared, boundary, inquiry.question) for priced in group]
+        chains = [_carve(priced, inquiry, boundary) for priced in group]
         times = time_chains(chains, prepared.batches[0], engine, instruments)
         for priced, entry in zip(group, times, strict=True):
             timings.append(
@@ -315,13 +314,11 @@ def _measure(
 
 
 def _carve(
-    priced: PricedPlacement,
-    prepared: PreparedModel,
-    boundary: Mapping[str, TensorSpec],
-    question: Question,
+    priced: PricedPlacement, inquiry: Inquiry, boundary: Mapping[str, TensorSpec]
 ) -> list[RunnableStage]:
     """Carve one candidate in memory."""
-    homes = locate_data(question, priced.placement)
+    prepared = inquiry.grounds.prepared
+    homes = locate_data(inquiry.question, priced.placement)
     carving = carve_stages(
         prepared.model,
         prepared.graph,
@@ -335,6 +332,7 @@ def _carve(
             tier=stage.tier,
             content=stage.proto.SerializeToString(),
             base_folder=stage.base_folder,
+            engine=inquiry.grounds.engines[stage.tier],
         )
         for stage in carving.stages
     ]

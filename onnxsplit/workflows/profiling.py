@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onnxsplit.engines.device import wait_for_launches
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.engines.port import CPU_PROVIDER, DEFAULT_RUNTIME, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.profiles import Profile
@@ -33,6 +33,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     tier: str = "device",
     threads: int | None = None,
     provider: str | None = None,
+    runtime: Runtime = DEFAULT_RUNTIME,
     provider_options: Mapping[str, str] | None = None,
     cache: bool = True,
     budget: str = "10s",
@@ -58,7 +59,9 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     threads : int, optional
         Intra-op threads; all cores if not given.
     provider : str, optional
-        Execution provider; the CPU's if not given.
+        Execution provider of onnxruntime, or device of OpenVINO; the CPU's if not given.
+    runtime : str
+        ``onnxruntime`` or ``openvino``.
     provider_options : mapping, optional
         Handed to the provider as they are.
     cache : bool
@@ -88,6 +91,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     progress = progress or SilentProgress()
     engine = EngineOptions(
         provider=provider or CPU_PROVIDER,
+        runtime=runtime,
         provider_options=provider_options or {},
         threads=threads or 0,
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.manifest import MANIFEST_FILE
 from onnxsplit.model.loading import ModelSource
@@ -50,6 +50,8 @@ class PlanWishes(LimitWishes, total=False):
     uplink: str | None
     downlink: str | None
     rtt: str | None
+    device_runtime: Runtime | None
+    server_runtime: Runtime | None
     costs: TablePath | None
     device_scale: TablePath | None
     server_scale: TablePath | None
@@ -94,6 +96,9 @@ class PlanRequest(LimitRequest):
         A chain of two or more tiers in the place of device and server; the device side first.
     uplink, downlink, rtt : str, optional
         Replace single figures of the link, where there is just one.
+    device_runtime, server_runtime : str, optional
+        What the first and the last tier run on, ``onnxruntime`` or ``openvino``; if not given, what
+        their profiles were measured on, else onnxruntime.
     costs : path, optional
         A CSV of every operator's seconds on both tiers, in the place of device and server.
     device_scale, server_scale : path, optional
@@ -155,6 +160,8 @@ class PlanRequest(LimitRequest):
     uplink: str | None = None
     downlink: str | None = None
     rtt: str | None = None
+    device_runtime: Runtime | None = None
+    server_runtime: Runtime | None = None
     costs: TablePath | None = None
     device_scale: TablePath | None = None
     server_scale: TablePath | None = None
@@ -198,7 +205,7 @@ class PlanRequest(LimitRequest):
 
     @property
     def engine(self) -> EngineOptions:
-        """How this machine runs models."""
+        """How this machine runs models, but for tiers that run on another runtime."""
         return EngineOptions(provider=self.provider or CPU_PROVIDER, threads=self.threads or 0)
 
     @property
@@ -217,6 +224,8 @@ class PlanRequest(LimitRequest):
             uplink=self.uplink,
             downlink=self.downlink,
             rtt=self.rtt,
+            device_runtime=self.device_runtime,
+            server_runtime=self.server_runtime,
             costs=self.costs,
             device_scale=self.device_scale,
             server_scale=self.server_scale,

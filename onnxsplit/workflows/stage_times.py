@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxsplit.engines.opening import describe_environment
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.engines.port import CPU_PROVIDER, DEFAULT_RUNTIME, EngineOptions, Runtime
 from onnxsplit.errors import BundleError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
@@ -20,15 +19,17 @@ from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.profiling.storage import write_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.units import parse_duration
+from onnxsplit.workflows.runtimes import describe_engines, read_runtime
 
 
-def time_stages(
+def time_stages(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
     folder: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
     tier: str | None = None,
     threads: int | None = None,
     provider: str | None = None,
+    runtime: Runtime | None = None,
     provider_options: Mapping[str, str] | None = None,
     budget: str = "10s",
     progress: Progress | None = None,
@@ -45,6 +46,8 @@ def time_stages(
         Time this tier's stage alone; else all that are there.
     threads, provider, provider_options
         How to run.
+    runtime : str, optional
+        What runs the stages; for each what it was cut for if not given.
     budget : str
         Time that measuring may take, with its unit.
     progress : Progress, optional
@@ -68,17 +71,25 @@ def time_stages(
         provider=provider or CPU_PROVIDER,
         provider_options=provider_options or {},
         threads=threads or 0,
+        runtime=runtime or DEFAULT_RUNTIME,
     )
     rule = StopRule(budget_seconds=parse_duration(budget))
     progress.report("reading the bundle")
     bundle = read_bundle(Path(folder))
     wanted = _choose_stages(bundle, tier)
+    engines = {
+        stage.tier: engine.on(runtime or read_runtime(stage.runtime))
+        for stage in bundle.manifest.stages
+    }
     chain = _list_chain(bundle, wanted)
     (times,) = time_chains(
         [
             [
                 RunnableStage(
-                    tier=stage.tier, content=bundle.folder / stage.file, is_timed=stage in wanted
+                    tier=stage.tier,
+                    content=bundle.folder / stage.file,
+                    is_timed=stage in wanted,
+                    engine=engines[stage.tier],
                 )
                 for stage in chain
             ]
@@ -104,7 +115,7 @@ def time_stages(
             )
             for stage in wanted
         ),
-        environment=describe_environment(engine),
+        environment=describe_engines({stage.tier: engines[stage.tier] for stage in wanted}),
     )
     if output is not None:
         write_timings(timings, Path(output))

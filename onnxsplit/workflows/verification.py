@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
 from onnxsplit.errors import ChecksumMismatchError
 from onnxsplit.evidence import ParityResult, join_results
 from onnxsplit.manifest import Manifest
@@ -23,6 +23,7 @@ from onnxsplit.parity.verification import (
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import find_budget
 from onnxsplit.workflows.preparation import InputOptions, InputSource, make_batches
+from onnxsplit.workflows.runtimes import choose_engines
 
 
 def verify(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -36,6 +37,8 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     seed: int = 0,
     threads: int | None = None,
     provider: str | None = None,
+    device_runtime: Runtime | None = None,
+    server_runtime: Runtime | None = None,
     progress: Progress | None = None,
 ) -> ParityResult:
     """Run a bundle's stages and the whole model on the same inputs, and compare.
@@ -52,6 +55,8 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         Sets of inputs to draw, and the seed.
     threads, provider
         How to run.
+    device_runtime, server_runtime : str, optional
+        What the first and the last stage run on; what they were cut for if not given.
     progress : Progress, optional
 
     Returns
@@ -70,6 +75,9 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     progress.report("reading the bundle")
     bundle = read_bundle(Path(folder))
     check_files(bundle.folder, bundle.manifest)
+    engines = choose_engines(
+        bundle.manifest, engine, device_runtime=device_runtime, server_runtime=server_runtime
+    )
     whole = _find_whole(bundle, model)
     check_external_data(whole)
     options = InputOptions(
@@ -88,7 +96,10 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     def verify_cut(manifest: Manifest) -> ParityResult:
         return verify_stages(
             model_to_run,
-            [RunnableModel(content=bundle.folder / stage.file) for stage in manifest.stages],
+            [
+                RunnableModel(content=bundle.folder / stage.file, engine=engines[stage.tier])
+                for stage in manifest.stages
+            ],
             feeds,
             options=engine,
             source=source,

@@ -82,6 +82,8 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "uplink": None,
         "downlink": None,
         "rtt": None,
+        "device_runtime": None,
+        "server_runtime": None,
         "costs": None,
         "device_scale": None,
         "server_scale": None,
@@ -145,6 +147,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --measure 5 --stage-times a.json --stage-times b.json"
         " --from old.split --amortise 9 --alternatives 5 --sensitivity --explain conv1"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
+        " --device-runtime openvino --server-runtime onnxruntime"
         " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
         " --method blockwise --certify original --device-ops ops.txt --ban-tensor h*"
         " --ban-dtype int64 --private-depth 3 --private k --keep-together l* --device-memory 64MB"
@@ -178,6 +181,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "uplink": "1Mbit/s",
         "downlink": "2Mbit/s",
         "rtt": "9ms",
+        "device_runtime": "openvino",
+        "server_runtime": "onnxruntime",
         "costs": Path("c.csv"),
         "device_scale": Path("d.csv"),
         "server_scale": Path("s.json"),
@@ -241,6 +246,8 @@ def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Pa
     assert run_line("profile m.onnx --idle-gap 200ms --provider P --provider-option a=1") == 0
     assert (seen["idle_gap"], seen["provider"]) == ("200ms", "P")
     assert seen["provider_options"] == {"a": "1"}
+    assert run_line("profile m.onnx --runtime openvino") == 0
+    assert seen["runtime"] == "openvino"
     assert run_line("profile m.onnx --trace t.json --optimized o.onnx") == 0
     assert (seen["trace"], seen["optimized"]) == (Path("t.json"), Path("o.onnx"))
     seen = install("stage_times", "time_stages", make_timings())
@@ -251,6 +258,8 @@ def test_the_other_commands_hand_their_options_on(install: Install, tmp_path: Pa
     assert run_line("verify d --model m.onnx --seed 7 --batches 5 --inputs i.npz") == 0
     assert seen["arguments"] == (Path("d"),)
     assert (seen["model"], seen["seed"], seen["batches"]) == (Path("m.onnx"), 7, 5)
+    assert run_line("verify d --device-runtime openvino") == 0
+    assert (seen["device_runtime"], seen["server_runtime"]) == ("openvino", None)
     merged = tmp_path / "whole.onnx"
     merged.write_bytes(b"whole")
     seen = install("merging", "merge", merged)

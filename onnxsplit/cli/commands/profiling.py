@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import options, runtime_options
 from onnxsplit.cli.arguments import parse_dims, parse_provider_options, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -29,6 +29,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     optimized: options.Optimized = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
+    runtime: runtime_options.Runtime = None,
     provider_option: options.ProviderOptions = None,
     no_cache: options.NoCache = False,
     config: options.Config = None,
@@ -62,6 +63,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             budget=budget,
             threads=threads,
             provider=provider,
+            runtime=None if runtime is None else runtime.value,
             provider_options=parse_provider_options(provider_option),
         )
         return
@@ -79,6 +81,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             tier=tier or "device",
             threads=threads,
             provider=provider,
+            runtime="onnxruntime" if runtime is None else runtime.value,
             provider_options=parse_provider_options(provider_option),
             cache=not no_cache,
             budget=budget,

@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import options, runtime_options
 from onnxsplit.cli.arguments import parse_dims, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -20,6 +20,8 @@ def verify(  # noqa: PLR0913 - typer reads one parameter for each option
     dim: options.Dims = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
+    device_runtime: runtime_options.DeviceRuntime = None,
+    server_runtime: runtime_options.ServerRuntime = None,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
     quiet: options.Quiet = False,
@@ -42,6 +44,8 @@ def verify(  # noqa: PLR0913 - typer reads one parameter for each option
             dims=parse_dims(dim),
             threads=threads,
             provider=provider,
+            device_runtime=None if device_runtime is None else device_runtime.value,
+            server_runtime=None if server_runtime is None else server_runtime.value,
             progress=progress,
         )
     from onnxsplit.reporting.parity_report import describe_parity  # noqa: PLC0415 - likewise
