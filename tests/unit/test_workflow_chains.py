@@ -1,5 +1,7 @@
 """Chains with tiers of the caller's own names."""
 
+from typing import Any
+
 import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
@@ -97,9 +99,9 @@ def test_a_missing_profile_of_a_tier_is_named() -> None:
     ],
 )
 def test_what_speaks_of_device_and_server_is_refused_beside_a_chain(
-    options: dict[str, str], flag: str
+    options: dict[str, Any], flag: str
 ) -> None:
-    pair = {"device": "local:0.05", "server": "local"}
+    pair: dict[str, Any] = {"device": "local:0.05", "server": "local"}
     surroundings = Surroundings(
         **{**pair, **options},
         links=("wifi",),
