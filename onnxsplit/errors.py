@@ -20,6 +20,7 @@
     │   │   ├── ManifestVersionError       written by an unknown version
     │   │   └── ChecksumMismatchError      a file is not the one that was written
     │   └── TransportError                 the remote side
+    │       ├── ConnectionLostError        the connection broke before the answer was here
     │       ├── LinkTimeoutError
     │       ├── PeerMismatchError
     │       └── ProtocolError
@@ -109,6 +110,10 @@ class TransportError(OnnxSplitError):
     """The remote side failed."""
 
     exit_code: ClassVar[int] = 3
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke before the answer was here; asking once more may help."""
 
 
 class LinkTimeoutError(TransportError):

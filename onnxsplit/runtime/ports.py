@@ -47,8 +47,10 @@ class Transport(Protocol):
             No answer within the time.
         ProtocolError
             The server refuses the request, or answers what the protocol does not allow.
+        ConnectionLostError
+            The connection broke before the answer was here.
         TransportError
-            The server can't be reached, or the connection broke.
+            The server can't be reached.
         """
 
     def describe_model(self, model: str, version: str = "") -> ModelMetadata:

@@ -1,0 +1,103 @@
+"""The one place where what sockets, TLS and HTTP raise becomes an error of ours."""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from onnxsplit.errors import (
+    ConnectionLostError,
+    LinkTimeoutError,
+    PeerMismatchError,
+    ProtocolError,
+    RequestError,
+    TransportError,
+)
+
+_CONFLICT, _UNAVAILABLE = 409, 503
+_LATE = frozenset({408, 504})
+_UNKNOWN_CLIENT = frozenset({401, 403})
+_BROKEN = (
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+    http.client.IncompleteRead,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
+@contextmanager
+def translate_failures(address: object, *, is_connecting: bool = False) -> Iterator[None]:
+    """Turn what the standard library raises into one sentence about the server.
+
+    Parameters
+    ----------
+    address : object
+        The server's, as the sentence names it.
+    is_connecting : bool
+        Whether there is no connection yet: what breaks then was never there to be lost.
+
+    Raises
+    ------
+    LinkTimeoutError
+        The server did not answer in time.
+    ConnectionLostError
+        The connection broke.
+    ProtocolError
+        The server speaks no HTTP.
+    TransportError
+        The server can't be reached, or is not trusted.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise LinkTimeoutError(f"{address} did not answer in time.") from error
+    except ssl.SSLCertVerificationError as error:
+        raise TransportError(
+            f"{address} is not trusted: {error.verify_message}; give the authority that its"
+            " certificate comes from."
+        ) from error
+    except _BROKEN as error:
+        if is_connecting:
+            raise TransportError(f"{address} can't be reached: {_word(error)}.") from error
+        raise ConnectionLostError(
+            f"The connection to {address} broke before the answer was here."
+        ) from error
+    except ssl.SSLError as error:
+        raise TransportError(f"TLS with {address} failed: {_word(error)}.") from error
+    except http.client.HTTPException as error:
+        raise ProtocolError(f"{address} answered what is no HTTP: {_word(error)}.") from error
+    except socket.gaierror as error:
+        raise TransportError(f"{address} is not known: {error.strerror}.") from error
+    except OSError as error:
+        raise TransportError(f"{address} can't be reached: {_word(error)}.") from error
+
+
+def explain_refusal(address: object, status: int, sentence: str) -> TransportError:
+    """Return the error for an answer with another status than 200.
+
+    Parameters
+    ----------
+    address : object
+    status : int
+    sentence : str
+        The server's own, if it gave one.
+    """
+    said = f": {sentence}" if sentence else "."
+    if status == _CONFLICT:
+        return PeerMismatchError(f"{address} holds another half{said}")
+    if status in _LATE:
+        return LinkTimeoutError(f"{address} was not done in time{said}")
+    if status == _UNAVAILABLE:
+        return TransportError(f"{address} takes no requests now{said}")
+    if status in _UNKNOWN_CLIENT:
+        return TransportError(f"{address} does not let us in ({status}){said} Give its token.")
+    return RequestError(f"{address} refuses the request ({status}){said}", status=status)
+
+
+def _word(error: Exception) -> str:
+    """Say what went wrong, without the numbers that systems add."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.strip().rstrip(".")

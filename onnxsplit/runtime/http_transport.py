@@ -1,0 +1,246 @@
+"""A transport over HTTP/1.1: one warm connection to one server."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from onnxsplit.errors import ProtocolError, TransportError, UsageError
+from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
+from onnxsplit.runtime.client_security import ClientSecurity
+from onnxsplit.runtime.deadlines import Deadline, DeadlineSocket
+from onnxsplit.runtime.exchanges import Exchange
+from onnxsplit.runtime.http_address import HttpAddress
+from onnxsplit.runtime.http_failures import explain_refusal, translate_failures
+from onnxsplit.runtime.message_codec import decode_response, encode_request
+from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
+from onnxsplit.runtime.metadata_codec import read_metadata
+from onnxsplit.runtime.tcp_figures import TcpFigures, read_tcp_figures
+
+READY_SECONDS = 2.0
+LARGEST_RESPONSE_BYTES = 2**31
+_OK = 200
+_MOST_JOINED_BYTES = 16384
+_CHUNK_BYTES = 2**20
+_LONGEST_SENTENCE = 500
+_NO_BODY = Body(buffers=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """A response as it came in."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytearray
+
+
+class HttpTransport:
+    """A connection that stays open between requests; see `onnxsplit.runtime.ports.Transport`.
+
+    It is opened with the first request, and anew after a failure. One request at a time.
+
+    Parameters
+    ----------
+    url : str
+        ``http://host[:port][/prefix]``, or ``https://`` with TLS.
+    security : ClientSecurity, optional
+
+    Raises
+    ------
+    UsageError
+        The URL is none of these, or a certificate can't be read.
+    """
+
+    def __init__(self, url: str, security: ClientSecurity | None = None) -> None:
+        security = security or ClientSecurity()
+        self._address = HttpAddress.parse(url)
+        if security.needs_tls and not self._address.is_secure:
+            raise UsageError(f"Certificates are for https://, and the server is {url}.")
+        self._context = security.open_context() if self._address.is_secure else None
+        token = security.token
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._connection: http.client.HTTPConnection | None = None
+        self._socket: DeadlineSocket | None = None
+        self._exchange: Exchange | None = None
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What the last request that was answered took."""
+        return self._exchange
+
+    def infer(
+        self, request: InferRequest, *, timeout_seconds: float | None = None
+    ) -> InferResponse:
+        """Send one request and wait for its response; errors as of the port."""
+        start = time.perf_counter()
+        body = encode_request(request)
+        path = f"{self._address.find_model(request.model, request.version)}/infer"
+        encoded = time.perf_counter()
+        is_fresh = not self._is_open
+        answer = self._ask("POST", path, body, timeout_seconds)
+        received = time.perf_counter()
+        with self._judging():
+            response = decode_response(answer.data, head_bytes=_find_head(answer.headers))
+        self._exchange = Exchange(
+            encode_seconds=encoded - start,
+            wait_seconds=received - encoded,
+            decode_seconds=time.perf_counter() - received,
+            sent_bytes=body.size_bytes,
+            received_bytes=len(answer.data),
+            is_fresh=is_fresh,
+        )
+        return response
+
+    def describe_model(self, model: str, version: str = "") -> ModelMetadata:
+        """Ask what a model takes and gives."""
+        path = self._address.find_model(model, version)
+        answer = self._ask("GET", path, _NO_BODY, None)
+        with self._judging():
+            return read_metadata(answer.data)
+
+    def is_ready(self, model: str = "") -> bool:
+        """Ask whether the server, or one of its models, takes requests; False if out of reach."""
+        health = f"{self._address.prefix}/v2/health"
+        path = self._address.find_model(model) if model else health
+        try:
+            self._ask("GET", f"{path}/ready", _NO_BODY, READY_SECONDS)
+        except TransportError:
+            return False
+        return True
+
+    def read_tcp_figures(self) -> TcpFigures | None:
+        """Return what the system knows of the connection; None without one, or if it is silent."""
+        return None if self._socket is None else read_tcp_figures(self._socket.native)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is allowed."""
+        connection, self._connection, self._socket = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the transport itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether a connection is open, as far as is known here."""
+        return self._connection is not None and self._connection.sock is not None
+
+    def _ask(self, method: str, path: str, body: Body, timeout_seconds: float | None) -> _Answer:
+        """Send a request and receive its response; whatever fails closes the connection."""
+        deadline = Deadline.after(timeout_seconds)
+        try:
+            if not self._is_open:
+                self._connect(deadline)
+            with translate_failures(self._address):
+                answer = self._exchange_messages(method, path, body, deadline)
+        except BaseException:
+            self.close()  # or the next request would read this one's response
+            raise
+        if answer.status != _OK:
+            raise explain_refusal(self._address, answer.status, _read_sentence(answer.data))
+        return answer
+
+    def _connect(self, deadline: Deadline) -> None:
+        """Open the connection."""
+        address = self._address
+        self.close()
+        with translate_failures(address, is_connecting=True):
+            remaining = deadline.remaining_seconds
+            native = socket.create_connection((address.host, address.port), remaining)
+            try:
+                native.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._context is not None:
+                    native = self._context.wrap_socket(native, server_hostname=address.host)
+            except BaseException:
+                native.close()
+                raise
+        self._socket = DeadlineSocket(native)
+        self._connection = http.client.HTTPConnection(address.host, address.port)
+        self._connection.sock = self._socket
+
+    def _exchange_messages(self, method: str, path: str, body: Body, deadline: Deadline) -> _Answer:
+        """Send a request over the open connection, and receive the response."""
+        connection, connected = self._connection, self._socket
+        if connection is None or connected is None:
+            raise ConnectionResetError
+        connected.deadline = deadline
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in {**self._headers, **(body.headers if body.buffers else {})}.items():
+            connection.putheader(name, value)
+        connection.endheaders(_join_small(body))
+        with connection.getresponse() as response:
+            data = _receive(response)
+            headers = dict(response.headers)
+            return _Answer(status=response.status, headers=headers, data=data)
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Close the connection if what came over it makes no sense, and say whose it was."""
+        try:
+            yield
+        except ProtocolError as error:
+            self.close()
+            raise ProtocolError(f"{self._address} answered wrongly. {error}") from error
+
+
+def _join_small(body: Body) -> tuple[bytes | memoryview, ...]:
+    """Join small buffers, so that they leave in one packet."""
+    if body.size_bytes <= _MOST_JOINED_BYTES:
+        return (b"".join(body.buffers),) if body.buffers else ()
+    return body.buffers
+
+
+def _receive(response: http.client.HTTPResponse) -> bytearray:
+    """Receive a body, straight into the memory where it stays."""
+    length = response.length
+    if length is None:
+        return _receive_open_ended(response)
+    if length > LARGEST_RESPONSE_BYTES:
+        raise http.client.HTTPException(f"a body of {length} bytes")
+    data = bytearray(length)
+    view, place = memoryview(data), 0
+    while place < length:
+        count = response.readinto(view[place:])
+        if not count:
+            raise http.client.IncompleteRead(b"", length - place)
+        place += count
+    return data
+
+
+def _receive_open_ended(response: http.client.HTTPResponse) -> bytearray:
+    """Receive a body whose length was not told."""
+    data = bytearray()
+    while chunk := response.read(_CHUNK_BYTES):
+        data += chunk
+        if len(data) > LARGEST_RESPONSE_BYTES:
+            raise http.client.HTTPException(f"a body of more than {len(data)} bytes")
+    return data
+
+
+def _find_head(headers: Mapping[str, str]) -> int | None:
+    """Read where the JSON head ends, if binary data follow."""
+    for name, value in headers.items():
+        if name.lower() == HEAD_LENGTH.lower():
+            return read_length(value, HEAD_LENGTH)
+    return None
+
+
+def _read_sentence(data: bytearray) -> str:
+    """Read what a server says of an error, as far as it is printable."""
+    try:
+        said = json.loads(data)["error"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    text = "".join(char if char.isprintable() else " " for char in str(said))
+    return text[:_LONGEST_SENTENCE]
