@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import ml_dtypes
 import numpy as np
@@ -92,17 +92,34 @@ def read_batches(path: Path, model: LoadedModel) -> tuple[dict[str, Array], ...]
     UsageError
         The file can't be read, or an array is missing, unknown, or of another type or shape.
     """
-    arrays = _read_arrays(path)
+    return tuple(check_feeds(feeds, model, str(path)) for feeds in read_sets(path, str(path)))
+
+
+def read_sets(archive: Path | BinaryIO, name: str) -> list[dict[str, Array]]:
+    """Read one or several sets of arrays from an ``.npz`` archive; what they mean is not checked.
+
+    Parameters
+    ----------
+    archive : Path or binary file
+        Plain names, or ``name@0``, ``name@1``, ... for several sets. A file must allow seeking.
+    name : str
+        How an error calls it.
+
+    Raises
+    ------
+    UsageError
+        It can't be read, holds pickled objects, or mixes both ways of naming.
+    """
+    arrays = _read_arrays(archive, name)
     numbers = sorted({name.rpartition("@")[2] for name in arrays if "@" in name}, key=_as_number)
     if not numbers:
-        return (check_feeds(arrays, model, str(path)),)
-    if any("@" not in name for name in arrays):
-        raise UsageError(f"{path} mixes arrays with and without '@'; use one way.")
-    sets = (
-        {name.rpartition("@")[0]: array for name, array in arrays.items() if name.endswith(f"@{n}")}
+        return [arrays]
+    if any("@" not in key for key in arrays):
+        raise UsageError(f"{name} mixes arrays with and without '@'; use one way.")
+    return [
+        {key.rpartition("@")[0]: array for key, array in arrays.items() if key.endswith(f"@{n}")}
         for n in numbers
-    )
-    return tuple(check_feeds(feeds, model, str(path)) for feeds in sets)
+    ]
 
 
 def check_feeds(feeds: Mapping[str, Array], model: LoadedModel, source: str) -> dict[str, Array]:
@@ -148,19 +165,19 @@ def _check_array(array: Array, spec: TensorSpec, source: str) -> None:
         )
 
 
-def _read_arrays(path: Path) -> dict[str, Array]:
-    """Read all arrays of an ``.npz`` file; pickled objects are refused."""
+def _read_arrays(archive: Path | BinaryIO, name: str) -> dict[str, Array]:
+    """Read all arrays of an ``.npz`` archive; pickled objects are refused."""
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise UsageError(f"{path} holds one array; save named ones with numpy.savez.")
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        arrays = np.load(archive, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise UsageError(f"{name} holds one array; save named ones with numpy.savez.")
+        with arrays:
+            return {key: arrays[key] for key in arrays.files}
     except FileNotFoundError as error:
-        raise UsageError(f"There is no file {path}.") from error
+        raise UsageError(f"There is no file {name}.") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"{path} can't be read as .npz ({error}); save plain arrays with numpy.savez."
+            f"{name} can't be read as .npz ({error}); save plain arrays with numpy.savez."
         ) from error
 
 

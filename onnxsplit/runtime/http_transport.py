@@ -6,10 +6,11 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from onnxsplit.errors import ProtocolError, TransportError, UsageError
+from onnxsplit.errors import ProtocolError, RequestError, TransportError, UsageError
+from onnxsplit.runtime import compression
 from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.deadlines import Deadline, DeadlineSocket
@@ -22,6 +23,7 @@ from onnxsplit.runtime.metadata_codec import read_metadata
 from onnxsplit.runtime.tcp_figures import TcpFigures, read_tcp_figures
 
 READY_SECONDS = 2.0
+DESCRIBE_SECONDS = 15.0
 LARGEST_RESPONSE_BYTES = 2**31
 _OK = 200
 _MOST_JOINED_BYTES = 16384
@@ -36,7 +38,19 @@ class _Answer:
 
     status: int
     headers: Mapping[str, str]
-    data: bytearray
+    data: bytes | bytearray
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedBody(Body):
+    """A compressed body; its head's length is that before it was."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The HTTP headers that describe it."""
+        described = Body(buffers=self.buffers, head_bytes=self.head_bytes).headers
+        return {**described, "Content-Encoding": compression.ZSTD}
 
 
 class HttpTransport:
@@ -49,14 +63,18 @@ class HttpTransport:
     url : str
         ``http://host[:port][/prefix]``, or ``https://`` with TLS.
     security : ClientSecurity, optional
+    compress : bool
+        Let bodies travel as Zstandard, once the server has said that it takes that.
 
     Raises
     ------
     UsageError
-        The URL is none of these, or a certificate can't be read.
+        The URL is none of these, a certificate can't be read, or the extra is not installed.
     """
 
-    def __init__(self, url: str, security: ClientSecurity | None = None) -> None:
+    def __init__(
+        self, url: str, security: ClientSecurity | None = None, *, compress: bool = False
+    ) -> None:
         security = security or ClientSecurity()
         self._address = HttpAddress.parse(url)
         if security.needs_tls and not self._address.is_secure:
@@ -64,6 +82,12 @@ class HttpTransport:
         self._context = security.open_context() if self._address.is_secure else None
         token = security.token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if compress:
+            if not compression.is_available():
+                raise UsageError('Compression needs zstandard: pip install "onnxsplit[zstd]".')
+            self._headers["Accept-Encoding"] = compression.ZSTD
+        self._compresses = compress
+        self._server_takes_zstd = False
         self._connection: http.client.HTTPConnection | None = None
         self._socket: DeadlineSocket | None = None
         self._exchange: Exchange | None = None
@@ -82,7 +106,8 @@ class HttpTransport:
         path = f"{self._address.find_model(request.model, request.version)}/infer"
         encoded = time.perf_counter()
         is_fresh = not self._is_open
-        answer = self._ask("POST", path, body, timeout_seconds)
+        sent = self._pack(body)
+        answer = self._ask("POST", path, sent, timeout_seconds)
         received = time.perf_counter()
         with self._judging():
             response = decode_response(answer.data, head_bytes=_find_head(answer.headers))
@@ -90,8 +115,8 @@ class HttpTransport:
             encode_seconds=encoded - start,
             wait_seconds=received - encoded,
             decode_seconds=time.perf_counter() - received,
-            sent_bytes=body.size_bytes,
-            received_bytes=len(answer.data),
+            sent_bytes=sent.size_bytes,
+            received_bytes=answer.size_bytes,
             is_fresh=is_fresh,
         )
         return response
@@ -99,7 +124,7 @@ class HttpTransport:
     def describe_model(self, model: str, version: str = "") -> ModelMetadata:
         """Ask what a model takes and gives."""
         path = self._address.find_model(model, version)
-        answer = self._ask("GET", path, _NO_BODY, None)
+        answer = self._ask("GET", path, _NO_BODY, DESCRIBE_SECONDS)
         with self._judging():
             return read_metadata(answer.data)
 
@@ -147,9 +172,36 @@ class HttpTransport:
         except BaseException:
             self.close()  # or the next request would read this one's response
             raise
+        answer = self._unpack(answer)
         if answer.status != _OK:
             raise explain_refusal(self._address, answer.status, _read_sentence(answer.data))
         return answer
+
+    def _pack(self, body: Body) -> Body:
+        """Compress a body, where the server takes that and it is worth it."""
+        if not self._server_takes_zstd or body.size_bytes < compression.LEAST_BYTES:
+            return body
+        packed = compression.compress(body.buffers)
+        if len(packed) >= body.size_bytes:
+            return body
+        return PackedBody(buffers=(packed,), head_bytes=body.head_bytes)
+
+    def _unpack(self, answer: _Answer) -> _Answer:
+        """Decompress a body, and take note of what the server takes."""
+        if self._compresses:
+            takes = answer.headers.get("accept-encoding", "")
+            self._server_takes_zstd = compression.accepts_zstd(takes)
+        coding = answer.headers.get("content-encoding", "identity").lower()
+        if coding == "identity":
+            return answer
+        with self._judging():
+            if coding != compression.ZSTD or not self._compresses:
+                raise ProtocolError(f"It is encoded as {coding!r}, which was not asked for.")
+            try:
+                data = compression.decompress(answer.data, LARGEST_RESPONSE_BYTES)
+            except RequestError as error:
+                raise ProtocolError(str(error)) from error
+        return replace(answer, data=data)
 
     def _connect(self, deadline: Deadline) -> None:
         """Open the connection."""
@@ -182,7 +234,12 @@ class HttpTransport:
         with connection.getresponse() as response:
             data = _receive(response)
             headers = dict(response.headers)
-            return _Answer(status=response.status, headers=headers, data=data)
+        return _Answer(
+            status=response.status,
+            headers={name.lower(): value for name, value in headers.items()},
+            data=data,
+            size_bytes=len(data),
+        )
 
     @contextmanager
     def _judging(self) -> Iterator[None]:
@@ -230,13 +287,11 @@ def _receive_open_ended(response: http.client.HTTPResponse) -> bytearray:
 
 def _find_head(headers: Mapping[str, str]) -> int | None:
     """Read where the JSON head ends, if binary data follow."""
-    for name, value in headers.items():
-        if name.lower() == HEAD_LENGTH.lower():
-            return read_length(value, HEAD_LENGTH)
-    return None
+    text = headers.get(HEAD_LENGTH.lower())
+    return None if text is None else read_length(text, HEAD_LENGTH)
 
 
-def _read_sentence(data: bytearray) -> str:
+def _read_sentence(data: bytes | bytearray) -> str:
     """Read what a server says of an error, as far as it is printable."""
     try:
         said = json.loads(data)["error"]

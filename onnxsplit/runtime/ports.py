@@ -2,6 +2,7 @@
 
 from typing import Protocol, Self
 
+from onnxsplit.runtime.exchanges import Exchange
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
 
 
@@ -35,6 +36,10 @@ class Transport(Protocol):
 
     Foreign exceptions are mapped inside: a caller sees `TransportError` and its kin alone.
     """
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What the last request that was answered took; None where that is not known."""
 
     def infer(
         self, request: InferRequest, *, timeout_seconds: float | None = None

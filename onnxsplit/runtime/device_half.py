@@ -1,0 +1,302 @@
+"""The device's half of a split model: run a stage, cross the link, and cope when it is down."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, Self
+
+from onnxsplit.engines.port import Array
+from onnxsplit.errors import (
+    PeerMismatchError,
+    ProtocolError,
+    RequestError,
+    TransportError,
+    UsageError,
+    suggest,
+)
+from onnxsplit.runtime.breaker import Breaker
+from onnxsplit.runtime.deadlines import Deadline
+from onnxsplit.runtime.messages import InferResponse, Parameter
+from onnxsplit.runtime.remote_half import RemoteAnswer, RemoteHalf
+from onnxsplit.runtime.run_traces import Route, RunResult, RunTrace
+from onnxsplit.runtime.session_models import COMPUTE_SECONDS
+from onnxsplit.runtime.split_cuts import RemotePart, SplitCut
+
+Fallback = Literal["device", "error"]
+"""What to do when the server is away: run the whole model here, or fail."""
+
+DEFAULT_DEADLINE_SECONDS = 30.0
+_TOO_MANY = 429
+
+
+class Chooser(Protocol):
+    """Chooses which of several cuts runs next, and learns from what they took."""
+
+    def choose(self) -> str:
+        """Return the next cut."""
+
+    def observe(self, trace: RunTrace) -> None:
+        """Learn from a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRun:
+    """What the device made of the inputs, before anything travels.
+
+    Parameters
+    ----------
+    index : int
+    cut : SplitCut
+    values : mapping of str to array
+        Inputs and what the device's stage made of them.
+    parameters : mapping
+        Of the sequence, if there is one.
+    start_seconds : float
+        When the run began.
+    device_seconds : float
+    deadline : Deadline
+    inputs : mapping of str to array
+    """
+
+    index: int
+    cut: SplitCut
+    values: Mapping[str, Array]
+    parameters: Mapping[str, Parameter]
+    start_seconds: float
+    device_seconds: float
+    deadline: Deadline
+    inputs: Mapping[str, Array]
+
+
+class DeviceHalf:
+    """Runs a split model from the device; also a context manager that closes it.
+
+    Parameters
+    ----------
+    cuts : mapping of str to SplitCut
+        By name; taken over.
+    remote : RemoteHalf
+        Taken over.
+    chooser : Chooser, optional
+        Without one the first cut runs always.
+    load_whole : callable, optional
+        Loads the whole model, for when the server is away; without it that is an error.
+    deadline_seconds : float or None
+        For a run from its inputs to its outputs, unless it is given one of its own.
+    breaker : Breaker, optional
+    """
+
+    def __init__(
+        self,
+        cuts: Mapping[str, SplitCut],
+        remote: RemoteHalf,
+        *,
+        chooser: Chooser | None = None,
+        load_whole: Callable[[], SplitCut] | None = None,
+        deadline_seconds: float | None = DEFAULT_DEADLINE_SECONDS,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._cuts = dict(cuts)
+        self._remote = remote
+        self._chooser = chooser
+        self._load_whole = load_whole
+        self._whole: SplitCut | None = None
+        self._deadline_seconds = deadline_seconds
+        self._breaker = breaker or Breaker()
+        self._indices = itertools.count()
+        self._facts: dict[str, Mapping[str, Parameter]] = {}
+        self._loading = threading.Lock()
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        deadline_seconds: float | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> RunResult:
+        """Run the model once.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array
+            The model's inputs; states that a tier keeps are none.
+        deadline_seconds : float, optional
+            Another deadline than that of all runs.
+        parameters : mapping, optional
+            ``sequence_id``, ``sequence_start`` and ``sequence_end``, for a model with states.
+
+        Returns
+        -------
+        RunResult
+
+        Raises
+        ------
+        UsageError
+            An input is missing, unknown, or of another type or shape.
+        LinkTimeoutError
+            No answer within the deadline, and no whole model to fall back to.
+        PeerMismatchError
+            The server holds another half.
+        TransportError
+            The server is away or refuses, and there is no whole model to fall back to.
+        ModelError
+            A stage fails on the inputs.
+        """
+        return self.finish(
+            self.begin(inputs, deadline_seconds=deadline_seconds, parameters=parameters)
+        )
+
+    def begin(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        deadline_seconds: float | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> LocalRun:
+        """Run the device's stage alone; `finish` does the rest, and may do so in another thread."""
+        start = time.perf_counter()
+        deadline = Deadline.after(deadline_seconds or self._deadline_seconds)
+        cut = self._choose()
+        self._check_names(cut, inputs)
+        response = cut.run_local(inputs, parameters or {})
+        return LocalRun(
+            index=next(self._indices),
+            cut=cut,
+            values={**inputs, **(response.outputs if response else {})},
+            parameters=parameters or {},
+            start_seconds=start,
+            device_seconds=time.perf_counter() - start if response else 0.0,
+            deadline=deadline,
+            inputs=inputs,
+        )
+
+    def finish(self, run: LocalRun) -> RunResult:
+        """Do what the cut leaves to others, or all of it here if they are away."""
+        part = run.cut.remote
+        if part is None:
+            return self._report(run, RunTrace(index=run.index, route="device"), run.values)
+        try:
+            answer = self._ask(part, run)
+        except TransportError as error:
+            if not _is_away(error):
+                self._breaker.succeed()  # it answered
+                raise
+            self._breaker.fail()
+            return self._fall_back(run, error)
+        self._breaker.succeed()
+        values = {**run.values, **answer.response.outputs}
+        return self._report(run, _trace(run, answer), values)
+
+    def close(self) -> None:
+        """Close the connections and the stages; closing twice is allowed."""
+        self._remote.close()
+        for cut in (*self._cuts.values(), *((self._whole,) if self._whole else ())):
+            cut.close()
+
+    def __enter__(self) -> Self:
+        """Return the half itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _choose(self) -> SplitCut:
+        """Return the cut that runs next."""
+        if self._chooser is None:
+            return next(iter(self._cuts.values()))
+        return self._cuts[self._chooser.choose()]
+
+    def _ask(self, part: RemotePart, run: LocalRun) -> RemoteAnswer:
+        """Ask the next tier, once it is known to be the right one and unless it is away."""
+        may_rest = self._load_whole is not None and not run.cut.has_states
+        if may_rest and not self._breaker.may_ask():
+            if not self._breaker.may_try():
+                raise TransportError("The server was away a moment ago and is left alone.")
+            if not self._remote.is_ready(part.model):
+                raise TransportError("The server is still away.")
+        if part.model not in self._facts:
+            told = self._remote.shake_hands(part).parameters
+            # A server that is not ours may refuse parameters that it does not know.
+            self._facts[part.model] = {n: v for n, v in part.facts.items() if n in told}
+        values = {name: run.values[name] for name in part.inputs}
+        parameters = {**self._facts[part.model], **run.parameters}
+        return self._remote.ask(part, values, parameters, run.deadline)
+
+    def _fall_back(self, run: LocalRun, error: TransportError) -> RunResult:
+        """Run the whole model here."""
+        if self._load_whole is None or run.cut.has_states:
+            raise error
+        start = time.perf_counter()
+        with self._loading:
+            if self._whole is None:
+                self._whole = self._load_whole()
+        response = self._whole.run_local(run.inputs, {})
+        seconds = run.device_seconds + time.perf_counter() - start
+        trace = RunTrace(
+            index=run.index, route="fallback", device_seconds=seconds, problem=str(error)
+        )
+        return self._report(run, trace, response.outputs if response else {})
+
+    def _report(self, run: LocalRun, trace: RunTrace, values: Mapping[str, Array]) -> RunResult:
+        """Gather the outputs, and say what the run took."""
+        trace = replace(
+            trace,
+            cut=run.cut.id,
+            device_seconds=trace.device_seconds or run.device_seconds,
+            total_seconds=time.perf_counter() - run.start_seconds,
+            predicted_seconds=run.cut.predicted_seconds,
+        )
+        if self._chooser is not None:
+            self._chooser.observe(trace)
+        return RunResult(outputs={name: values[name] for name in run.cut.outputs}, trace=trace)
+
+    @staticmethod
+    def _check_names(cut: SplitCut, inputs: Mapping[str, Array]) -> None:
+        """Refuse inputs that the model does not have, and name those that it lacks."""
+        local = () if cut.local is None else cut.local.metadata.inputs
+        known = {spec["name"] for spec in cut.manifest.model["inputs"]}
+        for name in inputs:
+            if name not in known:
+                raise UsageError(f"The model has no input {name!r}. {suggest(name, known)}")
+        made = set() if cut.local is None else {s.name for s in cut.local.metadata.outputs}
+        needed = [*(spec.name for spec in local), *(cut.remote.inputs if cut.remote else ())]
+        for name in needed:
+            if name not in inputs and name not in made:
+                raise UsageError(f"The model needs the input {name!r}; give a value for it.")
+
+
+def _trace(run: LocalRun, answer: RemoteAnswer) -> RunTrace:
+    """Say what the crossing and the server took."""
+    route: Route = "split"
+    server = _read_seconds(answer.response)
+    exchange = answer.exchange
+    if exchange is None:
+        return RunTrace(index=run.index, route=route, server_seconds=server, retries=answer.retries)
+    return RunTrace(
+        index=run.index,
+        route=route,
+        encode_seconds=exchange.encode_seconds,
+        network_seconds=max(0.0, exchange.wait_seconds - server),
+        server_seconds=server,
+        decode_seconds=exchange.decode_seconds,
+        sent_bytes=exchange.sent_bytes,
+        received_bytes=exchange.received_bytes,
+        retries=answer.retries,
+        is_fresh=exchange.is_fresh,
+    )
+
+
+def _read_seconds(response: InferResponse) -> float:
+    """Read what the server says that its stage took; 0 if it does not tell."""
+    told = response.parameters.get(COMPUTE_SECONDS, 0.0)
+    return float(told) if isinstance(told, int | float) and told >= 0 else 0.0
+
+
+def _is_away(error: TransportError) -> bool:
+    """Tell whether the server can't be had now, rather than that something is wrong."""
+    if isinstance(error, RequestError):
+        return error.status == _TOO_MANY
+    return not isinstance(error, PeerMismatchError | ProtocolError)

@@ -1,0 +1,134 @@
+"""``run``: a split model on one set of inputs after the other."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxsplit.errors import UsageError
+from onnxsplit.manifest import Manifest
+from onnxsplit.model.bundle import read_bundle
+from onnxsplit.progress import Progress
+from onnxsplit.runtime.messages import Parameter
+from onnxsplit.runtime.pipeline import Inputs, Step, WhenFull, run_pipelined
+from onnxsplit.runtime.run_summary import RunSummary, predict_parts
+from onnxsplit.runtime.run_traces import RunResult, RunTrace
+from onnxsplit.runtime.served_stages import find_states
+from onnxsplit.workflows.connecting import ConnectOptions, open_half
+
+RUN_SCHEMA = "onnxsplit.run/1"
+SEQUENCE = 1
+"""The id of the one sequence that a call runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a call of ``run`` did.
+
+    Parameters
+    ----------
+    folder : Path
+    server : str
+    manifest : Manifest
+    summary : RunSummary
+    traces : tuple of RunTrace
+    predicted_seconds : float or None
+        Of a run over the link that was planned for; None where several cuts ran.
+    predicted_parts : mapping of str to float
+    notes : tuple of str
+    """
+
+    folder: Path
+    server: str
+    manifest: Manifest
+    summary: RunSummary
+    traces: tuple[RunTrace, ...]
+    predicted_seconds: float | None
+    predicted_parts: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as ``run --format json`` prints it."""
+        return {
+            "schema": RUN_SCHEMA,
+            "directory": str(self.folder),
+            "server": self.server,
+            "model": {key: self.manifest.model.get(key) for key in ("sha256", "structure")},
+            **self.summary.to_json(),
+            "predicted": {
+                "total_seconds": self.predicted_seconds,
+                "parts": dict(self.predicted_parts),
+            },
+            "traces": [trace.to_json() for trace in self.traces],
+            "notes": list(self.notes),
+        }
+
+
+def run_bundle(
+    folder: Path,
+    url: str,
+    steps: Iterable[Inputs],
+    options: ConnectOptions,
+    *,
+    when_full: WhenFull = "block",
+    take: Callable[[RunResult], None] | None = None,
+    progress: Progress,
+) -> RunReport:
+    """Run a bundle's device half on one set of inputs after the other.
+
+    Parameters
+    ----------
+    folder : Path
+    url : str
+    steps : iterable of mapping of str to array
+    options : ConnectOptions
+    when_full : str
+        As in `onnxsplit.runtime.pipeline.run_pipelined`.
+    take : callable, optional
+        Is given every result, in order.
+    progress : Progress
+
+    Raises
+    ------
+    OnnxSplitError
+        As of `onnxsplit.workflows.connecting.connect` and of a run.
+    """
+    bundle = read_bundle(folder)
+    cut = options.cut or ""
+    manifest = bundle.manifest.at_cut(cut) if cut else bundle.manifest
+    traces: list[RunTrace] = []
+    with open_half(bundle, url, options, cuts=[cut]) as half:
+        start = time.perf_counter()
+        results = run_pipelined(
+            half, _number(steps, manifest), depth=options.depth, when_full=when_full
+        )
+        for result in results:
+            traces.append(result.trace)
+            progress.report("running", done=len(traces))
+            if take is not None:
+                take(result)
+        elapsed = time.perf_counter() - start
+    if not traces:
+        raise UsageError("There are no inputs to run on.")
+    return RunReport(
+        folder=folder,
+        server=url,
+        manifest=manifest,
+        summary=RunSummary.of(traces, elapsed),
+        traces=tuple(traces),
+        predicted_seconds=traces[0].predicted_seconds,
+        predicted_parts=predict_parts(manifest),
+    )
+
+
+def _number(steps: Iterable[Inputs], manifest: Manifest) -> Iterator[Step]:
+    """Give each set of inputs its place in the sequence, where the model keeps states."""
+    tiers = [stage.tier for stage in manifest.stages]
+    if not any(find_states(manifest, tier) for tier in tiers):
+        for inputs in steps:
+            yield inputs, {}
+        return
+    for place, inputs in enumerate(steps):
+        parameters: dict[str, Parameter] = {"sequence_id": SEQUENCE, "sequence_start": place == 0}
+        yield inputs, parameters
