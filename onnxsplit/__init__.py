@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from onnxsplit.planned import Plan as Plan
     from onnxsplit.planning.inspection import Inspection as Inspection
     from onnxsplit.profiles import Profile as Profile
+    from onnxsplit.runtime.client_security import ClientSecurity as ClientSecurity
+    from onnxsplit.runtime.device_half import DeviceHalf as DeviceHalf
+    from onnxsplit.runtime.run_traces import RunResult as RunResult
     from onnxsplit.tiers import Link as Link
+    from onnxsplit.workflows.connecting import connect as connect
     from onnxsplit.workflows.cutting import Bundle as Bundle
     from onnxsplit.workflows.cutting import cut as cut
     from onnxsplit.workflows.exports import Export as Export
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "workflows.cutting",
+    "ClientSecurity": "runtime.client_security",
+    "DeviceHalf": "runtime.device_half",
     "Export": "workflows.exports",
     "Frontier": "frontiers",
     "Inspection": "planning.inspection",
@@ -51,6 +57,8 @@ _HOMES = {
     "Placement": "placement",
     "Plan": "planned",
     "Profile": "profiles",
+    "RunResult": "runtime.run_traces",
+    "connect": "workflows.connecting",
     "cut": "workflows.cutting",
     "export": "workflows.exports",
     "frontier": "workflows.frontiers",
@@ -75,7 +83,9 @@ __all__ = [
     "Placement",
     "Plan",
     "Profile",
+    "RunResult",
     "StageTimings",
+    "connect",
     "cut",
     "export",
     "frontier",

@@ -15,6 +15,7 @@ from onnxsplit.cli.commands.inspection import inspect
 from onnxsplit.cli.commands.merging import merge
 from onnxsplit.cli.commands.planning import plan
 from onnxsplit.cli.commands.profiling import profile
+from onnxsplit.cli.commands.running import run as run_split
 from onnxsplit.cli.commands.verification import verify
 from onnxsplit.cli.failures import INTERRUPTED, USAGE, explain, is_bug
 from onnxsplit.cli.formats import OutputFormat
@@ -34,6 +35,7 @@ application = typer.Typer(
 )
 for _command in (cut, profile, plan, frontier, verify, inspect, merge, export):
     application.command()(_command)
+application.command("run")(run_split)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

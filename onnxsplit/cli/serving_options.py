@@ -1,8 +1,27 @@
 """One annotated alias for each option of what crosses a network."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from onnxsplit.cli.arguments import whole_number
+
+
+class FallbackName(StrEnum):
+    """What to do while the server is away."""
+
+    DEVICE = "device"
+    ERROR = "error"
+
+
+class WhenFullName(StrEnum):
+    """What to do with inputs that come faster than they can be run."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop-oldest"
+
 
 FrontierCuts = Annotated[
     bool,
@@ -10,4 +29,101 @@ FrontierCuts = Annotated[
         "--frontier",
         help="Write the stages of every cut that is best at some bandwidth, weights once.",
     ),
+]
+
+Server = Annotated[
+    str,
+    typer.Option("--server", metavar="URL", help="The server half, such as http://host:8000."),
+]
+RunInputs = Annotated[
+    str,
+    typer.Option(
+        "--inputs",
+        metavar="FILE|DIR|-",
+        help="An .npz file (NAME, or NAME@0, NAME@1, ... for several sets), a folder of them, or"
+        " - for the pipe.",
+    ),
+]
+RunOutput = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|-",
+        help="Where the outputs go (.npz); - for the pipe, the report to stderr then.",
+    ),
+]
+Repeat = Annotated[
+    int,
+    typer.Option(
+        "--repeat", metavar="N", parser=whole_number(1), help="Go through the inputs N times."
+    ),
+]
+Depth = Annotated[
+    int,
+    typer.Option(
+        "--depth",
+        metavar="N",
+        parser=whole_number(1),
+        help="Runs in flight: the device works on the next while the last ones travel.",
+    ),
+]
+WhenFull = Annotated[
+    WhenFullName,
+    typer.Option(
+        "--when-full", help="Wait, or drop the oldest inputs that wait, as for live streams."
+    ),
+]
+Every = Annotated[
+    str | None,
+    typer.Option("--every", metavar="DURATION", help="Least time between inputs: 33ms."),
+]
+Deadline = Annotated[
+    str,
+    typer.Option("--deadline", metavar="DURATION", help="Longest time for a run: 500ms."),
+]
+Fallback = Annotated[
+    FallbackName | None,
+    typer.Option(
+        "--fallback",
+        help="While the server is away: run all here, or fail. Default: here, if the whole model"
+        " is at hand.",
+    ),
+]
+FallbackModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", metavar="MODEL", help="The whole model to fall back to; default: merged."
+    ),
+]
+ServedName = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="The name that the server half has; default: the folder's."
+    ),
+]
+Cut = Annotated[
+    str | None,
+    typer.Option("--cut", metavar="ID", help="Which cut, of a bundle of several: cut-2."),
+]
+Authorities = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca", metavar="FILE", help="Certificates that the server's must come from (PEM)."
+    ),
+]
+ClientCertificate = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", metavar="FILE", help="Our certificate, for servers that ask."),
+]
+ClientKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="The key that belongs to it.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="A file with the bearer token to show."),
+]
+Compress = Annotated[
+    bool,
+    typer.Option("--compress", help="Compress what travels (zstd), if the server takes that."),
 ]

@@ -20,6 +20,8 @@ INTEGERS = frozenset(
         "iterations",
         "alternatives",
         "amortise",
+        "repeat",
+        "depth",
     }
 )
 NUMBERS = frozenset(

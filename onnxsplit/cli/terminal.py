@@ -52,8 +52,12 @@ class Terminal:
         with show_progress() as progress, divert_stdout():
             yield progress
 
-    def show(self, page: "Page", document: Mapping[str, Any]) -> None:
-        """Print a result in the chosen format."""
+    def show(self, page: "Page", document: Mapping[str, Any], *, aside: bool = False) -> None:
+        """Print a result in the chosen format; aside to stderr, where stdout takes arrays."""
+        if aside:
+            with divert_stdout():
+                self.show(page, document)
+            return
         match self.output_format:
             case OutputFormat.JSON:
                 from onnxsplit.reporting.jsontext import write_json  # noqa: PLC0415 - loaded for results only

@@ -65,6 +65,22 @@ class ClientSecurity:
         return context
 
 
+def read_token(path: Path) -> str:
+    """Read a token from a file's first line.
+
+    Raises
+    ------
+    UsageError
+        The file can't be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"The token file {path} can't be read: {reason}.") from error
+    return lines[0].strip() if lines else ""
+
+
 def _refuse_password() -> str:
     """Refuse to ask at the terminal for the password of a key."""
     raise ValueError("the key is encrypted")

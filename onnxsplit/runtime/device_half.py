@@ -177,6 +177,7 @@ class DeviceHalf:
         part = run.cut.remote
         if part is None:
             return self._report(run, RunTrace(index=run.index, route="device"), run.values)
+        is_first = part.model not in self._facts
         try:
             answer = self._ask(part, run)
         except TransportError as error:
@@ -187,7 +188,8 @@ class DeviceHalf:
             return self._fall_back(run, error)
         self._breaker.succeed()
         values = {**run.values, **answer.response.outputs}
-        return self._report(run, _trace(run, answer), values)
+        trace = _trace(run, answer)
+        return self._report(run, replace(trace, is_fresh=trace.is_fresh or is_first), values)
 
     def close(self) -> None:
         """Close the connections and the stages; closing twice is allowed."""

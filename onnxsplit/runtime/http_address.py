@@ -52,7 +52,7 @@ class HttpAddress:
             host = (parts.hostname or "").encode("idna").decode()
         except (ValueError, UnicodeError) as error:
             raise UsageError(f"{url!r} is no URL: {error}.") from error
-        if parts.scheme not in DEFAULT_PORTS or not host:
+        if parts.scheme not in DEFAULT_PORTS or not host or not host.isprintable() or " " in host:
             raise UsageError(f"{url!r} must be like http://host:8000, or https:// with TLS.")
         if parts.username is not None or parts.query or parts.fragment:
             raise UsageError(f"{url!r} may hold no user, query or fragment; give a token instead.")

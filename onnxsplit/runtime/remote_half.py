@@ -51,7 +51,8 @@ class RemoteHalf:
         self._idle: queue.LifoQueue[Transport] = queue.LifoQueue()
         for transport in self._transports:
             self._idle.put(transport)
-        self._names = (f"{secrets.token_hex(4)}-{number}" for number in itertools.count())
+        self._name = secrets.token_hex(4)
+        self._numbers = itertools.count()
 
     def shake_hands(self, part: RemotePart) -> ModelMetadata:
         """Ask who is there, and make sure that it is the other half of our own.
@@ -103,7 +104,7 @@ class RemoteHalf:
         request = InferRequest(
             model=part.model,
             inputs=values,
-            id=next(self._names),
+            id=f"{self._name}-{next(self._numbers)}",
             outputs=part.outputs,
             parameters=parameters,
         )

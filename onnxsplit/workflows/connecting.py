@@ -12,7 +12,7 @@ from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, read_bundle
 from onnxsplit.model.loading import ModelSource, load_model
 from onnxsplit.model.merging import merge_stages
-from onnxsplit.runtime.client_security import ClientSecurity
+from onnxsplit.runtime.client_security import ClientSecurity, read_token
 from onnxsplit.runtime.device_half import (
     DEFAULT_DEADLINE_SECONDS,
     Chooser,
@@ -124,10 +124,33 @@ def connect(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         deadline_seconds=deadline_seconds,
         security=security or ClientSecurity(),
         compress=compress,
-        engine=EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0),
+        engine=choose_engine(threads, provider),
     )
     bundle = read_bundle(Path(folder))
     return open_half(bundle, url, options, cuts=[options.cut or ""])
+
+
+def choose_engine(threads: int | None, provider: str | None) -> EngineOptions:
+    """Return how the device runs its stage."""
+    return EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
+
+
+def read_security(
+    *,
+    authorities: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    token_file: Path | None,
+) -> ClientSecurity:
+    """Gather what a client shows; the token is the file's first line.
+
+    Raises
+    ------
+    UsageError
+        The file can't be read, or the token can't stand in a header.
+    """
+    token = None if token_file is None else read_token(token_file)
+    return ClientSecurity(authorities=authorities, certificate=certificate, key=key, token=token)
 
 
 def open_half(

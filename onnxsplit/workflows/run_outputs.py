@@ -11,6 +11,7 @@ import numpy as np
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import OutputError
 from onnxsplit.model.publication import open_draft, publish, translate_failures
+from onnxsplit.runtime.run_traces import RunResult
 
 _PIPE = "-"
 
@@ -44,9 +45,10 @@ class RunOutputs:
         if not self.force:
             raise OutputError(f"{path} is there already; give --force to replace it.")
 
-    def add(self, index: int, outputs: Mapping[str, Array]) -> None:
+    def add(self, result: RunResult) -> None:
         """Keep the outputs of one run."""
-        self._sets[index] = outputs
+        if result.outputs:
+            self._sets[result.trace.index] = result.outputs
 
     def write(self, *, is_sequence: bool) -> None:
         """Write all of it; a file appears whole.
@@ -62,7 +64,7 @@ class RunOutputs:
             for name, array in outputs.items()
         }
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, **arrays)  # type: ignore[arg-type] # names are no keyword of its own
         if self.target == _PIPE:
             with translate_failures("The pipe"):
                 self.pipe.write(content.getbuffer())
@@ -75,7 +77,7 @@ class RunOutputs:
 
 
 def _widen(array: Array) -> Array:
-    """Make of an array what an archive holds without pickling, and readers without ml_dtypes know."""
+    """Make of an array what any reader knows, without pickling: plain strings and floats."""
     if array.dtype.kind == "O":
         return array.astype(str)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

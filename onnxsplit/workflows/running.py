@@ -4,20 +4,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxsplit.errors import UsageError
 from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import read_bundle
 from onnxsplit.progress import Progress
-from onnxsplit.runtime.messages import Parameter
 from onnxsplit.runtime.pipeline import Inputs, Step, WhenFull, run_pipelined
 from onnxsplit.runtime.run_summary import RunSummary, predict_parts
 from onnxsplit.runtime.run_traces import RunResult, RunTrace
 from onnxsplit.runtime.served_stages import find_states
 from onnxsplit.workflows.connecting import ConnectOptions, open_half
 
+if TYPE_CHECKING:
+    from onnxsplit.runtime.messages import Parameter
+
 RUN_SCHEMA = "onnxsplit.run/1"
+MOST_PROBLEMS = 5
 SEQUENCE = 1
 """The id of the one sequence that a call runs."""
 
@@ -47,6 +50,12 @@ class RunReport:
     predicted_seconds: float | None
     predicted_parts: Mapping[str, float]
     notes: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the server was not asked or did not answer, each once."""
+        found = (trace.problem for trace in self.traces if trace.problem)
+        return tuple(dict.fromkeys(found))[:MOST_PROBLEMS]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as ``run --format json`` prints it."""

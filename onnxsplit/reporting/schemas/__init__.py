@@ -14,6 +14,7 @@ SCHEMA_NAMES = (
     "stages",
     "inspection",
     "merge",
+    "run",
     "export",
     "error",
 )
