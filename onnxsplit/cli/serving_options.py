@@ -40,8 +40,7 @@ RunInputs = Annotated[
     typer.Option(
         "--inputs",
         metavar="FILE|DIR|-",
-        help="An .npz file (NAME, or NAME@0, NAME@1, ... for several sets), a folder of them, or"
-        " - for the pipe.",
+        help="Real inputs, one array for each by name.",
     ),
 ]
 RunOutput = Annotated[
@@ -90,21 +89,17 @@ Fallback = Annotated[
         " is at hand.",
     ),
 ]
-FallbackModel = Annotated[
-    Path | None,
-    typer.Option(
-        "--model", metavar="MODEL", help="The whole model to fall back to; default: merged."
-    ),
-]
 ServedName = Annotated[
     str | None,
     typer.Option(
-        "--name", metavar="NAME", help="The name that the server half has; default: the folder's."
+        "--served-name",
+        metavar="NAME",
+        help="The name that the server half has; default: the folder's, without .split.",
     ),
 ]
 Cut = Annotated[
     str | None,
-    typer.Option("--cut", metavar="ID", help="Which cut, of a bundle of several: cut-2."),
+    typer.Option("--cut-id", metavar="ID", help="Which cut, of a bundle of several: cut-2."),
 ]
 Authorities = Annotated[
     Path | None,

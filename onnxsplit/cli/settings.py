@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 SettingKind = Literal["flag", "list", "integer", "number", "text"]
 
-FLAG_ONLY = frozenset({"help", "config", "debug"})
+FLAG_ONLY = frozenset({"help", "config", "debug", "frontier"})
 INTEGERS = frozenset(
     {
         "threads",

@@ -143,7 +143,8 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --pin-device a* --pin-server op:Gemm --pin-server z --cut-at t1,t2 --cut-at t3"
         " --pin server=q --input-at prompt=server --output-at a=b=server --state past_*=present_*"
         " --mix seq=128:1 --mix seq=1,past=128:64"
-        " --objective latency --allow-whole --min-share 0.1 --force --no-verify --batches 3"
+        " --objective latency --allow-whole --frontier --min-share 0.1 --force --no-verify"
+        " --batches 3"
         " --costs c.csv --device-scale d.csv --server-scale s.json"
         " --measure 5 --stage-times a.json --stage-times b.json"
         " --from old.split --amortise 9 --alternatives 5 --sensitivity --explain conv1"
@@ -199,7 +200,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "state": ("past_*=present_*",),
         "cut_at": ("t1", "t2", "t3"),
         "allow_whole": True,
-        "frontier": False,
+        "frontier": True,
         "min_share": 0.1,
         "measure": 5,
         "stage_times": [Path("a.json"), Path("b.json")],
@@ -467,8 +468,9 @@ def test_an_option_means_the_same_in_every_command() -> None:
             for flag in parameter.opts:
                 meanings.setdefault(flag, set()).add(f"{parameter.name}: {parameter.help}")
     several = {flag for flag, texts in meanings.items() if len(texts) > 1}
-    # What is written differs between commands, and so does a tier: its name, or what it is.
-    assert several == {"--output", "-o", "--tier"}
+    # What is written differs between commands, and so do a tier (its name, or what it is) and a
+    # server (what it is, or where).
+    assert several == {"--output", "-o", "--tier", "--server"}
 
 
 def test_commands_import_no_workflow_before_they_run() -> None:

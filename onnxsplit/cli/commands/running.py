@@ -25,9 +25,9 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
     every: serving_options.Every = None,
     deadline: serving_options.Deadline = DEFAULT_DEADLINE,
     fallback: serving_options.Fallback = None,
-    model: serving_options.FallbackModel = None,
-    name: serving_options.ServedName = None,
-    cut: serving_options.Cut = None,
+    model: options.WholeModel = None,
+    served_name: serving_options.ServedName = None,
+    cut_id: serving_options.Cut = None,
     tls_ca: serving_options.Authorities = None,
     tls_cert: serving_options.ClientCertificate = None,
     tls_key: serving_options.ClientKey = None,
@@ -41,7 +41,11 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Run the device half here and the server half there, and say what each part took."""
+    """Run the device half here and the server half there, and say what each part took.
+
+    Inputs are an .npz file with arrays NAME, or NAME@0, NAME@1, ... for several sets; a folder of
+    such files, taken by name; or - for such a file from a pipe. Outputs are written likewise.
+    """
     del config  # read before this runs
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
@@ -63,8 +67,8 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
             server,
             source,
             connecting.ConnectOptions(
-                name=name,
-                cut=cut,
+                name=served_name,
+                cut=cut_id,
                 fallback=None if fallback is None else fallback.value,
                 model=model,
                 depth=depth,
