@@ -124,7 +124,7 @@ def _ask_locally(services: Sequence[Service], settings: ServingSettings) -> str:
             "and from the device, with the bundle there:",
             _fence(
                 f"onnxsplit run {services[0].folder.resolve().name} --server http://SERVER:8000"
-                f" --name {services[0].name} --inputs FILE.npz"
+                f" --served-name {services[0].name} --inputs FILE.npz"
             ),
         ]
     )
@@ -139,7 +139,7 @@ def _ask_cluster(services: Sequence[Service], settings: ServingSettings) -> str:
             "The service speaks the Open Inference Protocol over gRPC:",
             _fence(
                 f"onnxsplit run {services[0].folder.resolve().name} --server grpc://SERVER:80"
-                f" --name {services[0].name} --inputs FILE.npz"
+                f" --served-name {services[0].name} --inputs FILE.npz"
             ),
             f"SERVER is the host that `kubectl get inferenceservice {name}` shows.",
         ]

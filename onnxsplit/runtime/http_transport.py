@@ -119,7 +119,7 @@ class HttpTransport:
             received_bytes=answer.size_bytes,
             is_fresh=is_fresh,
         )
-        return response
+        return response.arrange(request.outputs)
 
     def describe_model(self, model: str, version: str = "") -> ModelMetadata:
         """Ask what a model takes and gives."""

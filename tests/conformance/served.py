@@ -1,0 +1,91 @@
+"""The servers under test, each with the same two stages."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxsplit as osp
+from onnxsplit.engines.opening import open_session
+from onnxsplit.engines.port import Array, EngineOptions
+from onnxsplit.model.bundle import StoredBundle, read_bundle
+from onnxsplit.runtime.grpc_server import GrpcOptions, GrpcServer
+from onnxsplit.runtime.http_server import HttpOptions, HttpServer
+from onnxsplit.runtime.repository import ModelRepository
+from onnxsplit.runtime.served_stages import StageOptions, choose_stage, load_stage
+from onnxsplit.runtime.service import InferenceService, ServiceOptions
+from tests.foreign.triton_server import run_triton
+from tests.served_bundles import make_typed_feeds, write_batched, write_typed
+
+WRITERS: dict[str, Callable[[Path], StoredBundle]] = {
+    "batched": write_batched,
+    "typed": write_typed,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server that runs, with the URL of each protocol that it speaks."""
+
+    urls: dict[str, str]
+
+
+def write_bundles(folder: Path) -> Path:
+    """Write a bundle of each kind."""
+    for name, write in WRITERS.items():
+        write(folder / f"{name}.split")
+    return folder
+
+
+def make_hidden_feeds(columns: int = 2) -> dict[str, Array]:
+    """Return what the typed model's server half takes."""
+    feeds = make_typed_feeds(columns)
+    return {name.replace("x_", "m_"): array for name, array in feeds.items()}
+
+
+@contextmanager
+def open_service(
+    bundles: Path, options: ServiceOptions | None = None
+) -> Iterator[InferenceService]:
+    """Load the stages."""
+    stages = StageOptions(engine=EngineOptions(threads=1))
+    models = []
+    for name in WRITERS:
+        bundle = read_bundle(bundles / f"{name}.split")
+        stage = choose_stage(bundle, None)
+        models.append(
+            load_stage(bundle, stage, name=name, options=stages, open_session=open_session)
+        )
+    with InferenceService(ModelRepository(models), options or ServiceOptions()) as service:
+        yield service
+
+
+@contextmanager
+def serve_by_grpc(bundles: Path, workplace: Path) -> Iterator[Served]:
+    """Run the embedded gRPC server."""
+    del workplace
+    with open_service(bundles) as service, GrpcServer(service, GrpcOptions(port=0)) as server:
+        yield Served(urls={"grpc": server.url})
+
+
+@contextmanager
+def serve_by_http(bundles: Path, workplace: Path) -> Iterator[Served]:
+    """Run the embedded HTTP server."""
+    del workplace
+    with open_service(bundles) as service, HttpServer(service, HttpOptions(port=0)) as server:
+        yield Served(urls={"http": server.url})
+
+
+@contextmanager
+def serve_by_triton(bundles: Path, workplace: Path) -> Iterator[Served]:
+    """Run NVIDIA's server on what `export` writes."""
+    folders = [bundles / f"{name}.split" for name in WRITERS]
+    osp.export(folders, workplace / "repository", to="triton")
+    (workplace / "run").mkdir()
+    with run_triton(workplace / "repository", workplace / "run") as ports:
+        yield Served(
+            urls={
+                "grpc": f"grpc://127.0.0.1:{ports.grpc}",
+                "http": f"http://127.0.0.1:{ports.http}",
+            }
+        )
