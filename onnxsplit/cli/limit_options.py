@@ -1,6 +1,5 @@
 """The options that say what a placement must keep to, and what energy is made of."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.requests import PlanWishes
 
 DeviceOps = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--device-ops",
-        metavar="FILE",
-        help="Operator types that the device can run, one a line or a JSON list; others run"
-        " elsewhere.",
+        metavar="FILE|openvino",
+        help="Operator types that the device can run, one a line or a JSON list, or openvino to ask"
+        " it itself; others run elsewhere.",
     ),
 ]
 BanTensor = Annotated[

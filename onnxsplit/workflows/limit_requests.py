@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
+from onnxsplit.engines.port import RUNTIMES, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.objectives import Energy, Objective, Power
 from onnxsplit.planning.demands.constraints import Constraints
@@ -40,8 +41,9 @@ class LimitRequest:
 
     Parameters
     ----------
-    device_ops : path, optional
-        The operator types that the device's runtime has: one a line, or a JSON list.
+    device_ops : path or str, optional
+        The operator types that the device's runtime has, one a line or a JSON list; or
+        ``openvino``, to ask it itself about every operator.
     ban_tensor, ban_dtype : sequence of str
         Globs over names, and element types, of values that may not travel.
     private_depth : int
@@ -73,6 +75,11 @@ class LimitRequest:
     least_share: float = 0.0
     powers: Mapping[str, Power] = field(default_factory=dict)
 
+    @property
+    def asked_runtime(self) -> Runtime | None:
+        """The runtime that is itself asked what the device can run, if that was wanted."""
+        return next((name for name in RUNTIMES if name == self.device_ops), None)
+
     def limit(self, constraints: Constraints) -> Constraints:
         """Add the limits to constraints.
 
@@ -85,7 +92,11 @@ class LimitRequest:
         energy, time = self.max_energy, self.max_latency
         return replace(
             constraints,
-            device_operators=None if self.device_ops is None else read_types(self.device_ops),
+            device_operators=(
+                None
+                if self.device_ops is None or self.asked_runtime is not None
+                else read_types(self.device_ops)
+            ),
             banned_tensors=tuple(self.ban_tensor),
             banned_dtypes=tuple(self.ban_dtype),
             private_depth=self.private_depth,
@@ -128,6 +139,8 @@ def name_objective(objective: Objective, tiers: tuple[str, ...]) -> Objective:
 
 def read_types(path: ListPath) -> tuple[str, ...]:
     """Read operator types: a JSON list, or one a line; ``#`` begins a comment.
+
+    A type outside the default domain may be written as ``domain::Type``.
 
     Raises
     ------

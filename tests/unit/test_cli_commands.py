@@ -164,7 +164,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "method": "blockwise",
         "certify": "original",
         "powers": {},
-        "device_ops": Path("ops.txt"),
+        "device_ops": "ops.txt",
         "ban_tensor": ["h*"],
         "ban_dtype": ["int64"],
         "private_depth": 3,

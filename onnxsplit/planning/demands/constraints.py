@@ -29,6 +29,8 @@ class Constraints:
         first and last tier, whatever they are called.
     device_operators : tuple of str or None
         Globs over the operator types that the first tier's runtime has; None for all.
+    device_lacks : tuple of str
+        Names of operators that the first tier's runtime was asked about, and can't run.
     private_depth : int
         What leaves the first tier has at least so many operators behind it, on the longest way
         from a model input.
@@ -53,6 +55,7 @@ class Constraints:
     pins: tuple[tuple[str, str], ...] = ()
     banned_dtypes: tuple[str, ...] = ()
     device_operators: tuple[str, ...] | None = None
+    device_lacks: tuple[str, ...] = ()
     private_depth: int = 0
     private_tensors: tuple[str, ...] = ()
     keep_together: tuple[str, ...] = ()

@@ -52,7 +52,7 @@ def note_unsupported(question: Question, constraints: Constraints) -> tuple[str,
     constraints : Constraints
     """
     graph, first = question.graph, question.topology.tiers[0]
-    names = find_unsupported(graph, constraints.device_operators)
+    names = find_unsupported(graph, constraints)
     if not names:
         return ()
     listed = [f"{name!r} ({graph.operator(name).op_type})" for name in names[:_MOST_NAMED]]

@@ -84,6 +84,7 @@ def combine(one: Constraints, other: Constraints) -> Constraints:
         device_operators=(
             other.device_operators if one.device_operators is None else one.device_operators
         ),
+        device_lacks=one.device_lacks + other.device_lacks,
         private_depth=max(one.private_depth, other.private_depth),
         max_joules=other.max_joules if one.max_joules is None else one.max_joules,
         max_seconds=other.max_seconds if one.max_seconds is None else one.max_seconds,
@@ -103,8 +104,12 @@ def _list_pieces(constraints: Constraints) -> Iterator[Piece]:
     for tier, pattern in constraints.pins:
         alone = replace(bare, pins=((tier, pattern),))
         yield Piece(flag=f"--pin {shlex.quote(f'{tier}={pattern}')}", constraints=alone)
-    if constraints.device_operators is not None:
-        alone = replace(bare, device_operators=constraints.device_operators)
+    if constraints.device_operators is not None or constraints.device_lacks:
+        alone = replace(
+            bare,
+            device_operators=constraints.device_operators,
+            device_lacks=constraints.device_lacks,
+        )
         yield Piece(flag="--device-ops", constraints=alone)
     if constraints.private_depth:
         depth = constraints.private_depth

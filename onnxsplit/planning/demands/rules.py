@@ -67,7 +67,7 @@ def resolve_rules(question: Question, constraints: Constraints) -> Rules:
     graph, tiers = question.graph, question.topology.tiers
     private = match_tensors(graph, constraints.private_tensors, "--private")
     makers = [maker for name in private if (maker := graph.producer(name)) is not None]
-    off_first = find_unsupported(graph, constraints.device_operators)
+    off_first = find_unsupported(graph, constraints)
     pins = _pin_all(graph, tiers, constraints, makers, off_first)
     hidden = find_shallow(graph, question.places, constraints.private_depth)
     if private:
@@ -113,18 +113,22 @@ def find_stuck(graph: OperatorGraph) -> frozenset[str]:
     )
 
 
-def find_unsupported(graph: OperatorGraph, supported: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the operators that a runtime with these types can't run, in graph order.
+def find_unsupported(graph: OperatorGraph, constraints: Constraints) -> tuple[str, ...]:
+    """Return the operators that the first tier's runtime can't run, in graph order.
 
     Parameters
     ----------
     graph : OperatorGraph
-    supported : sequence of str or None
-        Globs over types; outside the default domain also ``domain.Type``. None for all types.
+    constraints : Constraints
+        Its globs are over types; outside the default domain also ``domain.Type`` and
+        ``domain::Type``.
     """
-    if supported is None:
-        return ()
-    return tuple(op.name for op in graph if not _is_supported(op, supported))
+    supported, lacks = constraints.device_operators, frozenset(constraints.device_lacks)
+    return tuple(
+        op.name
+        for op in graph
+        if op.name in lacks or (supported is not None and not _is_supported(op, supported))
+    )
 
 
 def match_tensors(graph: OperatorGraph, patterns: Iterable[str], flag: str) -> tuple[str, ...]:
@@ -153,9 +157,8 @@ def match_tensors(graph: OperatorGraph, patterns: Iterable[str], flag: str) -> t
 
 def _is_supported(operator: Operator, supported: Sequence[str]) -> bool:
     """Tell whether a type is among those that a runtime has."""
-    names = [operator.op_type]
-    if operator.domain:
-        names.append(f"{operator.domain}.{operator.op_type}")
+    domain, kind = operator.domain or "ai.onnx", operator.op_type
+    names = [kind, f"{domain}.{kind}", f"{domain}::{kind}"]
     return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in supported)
 
 
