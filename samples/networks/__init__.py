@@ -52,7 +52,7 @@ CACHED = ("gpt2", "llama")
 _TRANSFORMERS = {"bert", "distilbert", "gpt2", "llama"}
 _OWN_SIZES = {"inceptionv3": 299, "lenet": 32}
 _OWN_CLASSES = {"lenet": 10, "unet": 2}
-_SMALLEST_IMAGES = {"alexnet": 64, "googlenet": 64, "inceptionv3": 75, "squeezenet": 64}
+_SMALLEST_IMAGES = {"alexnet": 64, "googlenet": 64, "inceptionv3": 75, "squeezenet": 64, "swin": 64}
 
 
 def build(  # noqa: PLR0913 - one argument for each size

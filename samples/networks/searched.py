@@ -62,11 +62,9 @@ def _efficient_block(net: Builder, x: Feature, stage: _Stage, name: str, *, firs
     y = x
     if stage.expansion > 1:
         y = _silu(net, net.conv_norm(y, wide, 1, f"{name}/expand"), f"{name}/expand")
-    y = net.conv_norm(
-        y, wide, stage.kernel, f"{name}/depthwise", stride=stride, groups=wide, gain=1.5
-    )
+    y = net.conv_norm(y, wide, stage.kernel, f"{name}/depthwise", stride=stride, groups=wide)
     y = _gate(net, _silu(net, y, f"{name}/depthwise"), max(1, x.channels // 4), f"{name}/gate")
-    y = net.conv_norm(y, channels, 1, f"{name}/project", gain=3.0)
+    y = net.conv_norm(y, channels, 1, f"{name}/project", gain=1.4)
     return net.add(x, y, f"{name}/add") if stride == 1 and x.channels == channels else y
 
 

@@ -1,38 +1,34 @@
-"""Turn a float32 model into the same model in float64, for checks against finite differences."""
+"""Turn a model of float32 into one of float64 that computes the same."""
 
 import numpy as np
 import onnx
+from onnx import AttributeProto, TensorProto, numpy_helper
 
-_FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+_NARROW, _WIDE = TensorProto.FLOAT, TensorProto.DOUBLE
 
 
-def widen(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a model in which everything of float32 is of float64.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        Without functions.
-    """
+def widen(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that computes in float64; inputs, weights and constants are turned."""
     wide = onnx.ModelProto()
-    wide.CopyFrom(model)
+    wide.CopyFrom(proto)
     graph = wide.graph
     for tensor in graph.initializer:
         _widen_tensor(tensor)
-    for value in [*graph.input, *graph.output, *graph.value_info]:
-        if value.type.tensor_type.elem_type == _FLOAT:
-            value.type.tensor_type.elem_type = _DOUBLE
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type == _NARROW:
+            value.type.tensor_type.elem_type = _WIDE
+    del graph.value_info[:]
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
+            if attribute.type == AttributeProto.TENSOR:
                 _widen_tensor(attribute.t)
-            elif attribute.name in {"to", "dtype"} and attribute.i == _FLOAT:
-                attribute.i = _DOUBLE
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == _NARROW:
+                attribute.i = _WIDE
     return wide
 
 
 def _widen_tensor(tensor: onnx.TensorProto) -> None:
-    """Turn a tensor of float32 into one of float64, in place."""
-    if tensor.data_type == _FLOAT:
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float64)
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    """Turn a tensor of float32 in place."""
+    if tensor.data_type == _NARROW:
+        values = numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
