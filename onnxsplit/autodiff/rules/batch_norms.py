@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import onnx
 
+from onnxsplit.autodiff.batch_norms import BATCH_STATISTICS
 from onnxsplit.autodiff.channels import (
     scale_channels,
     spread_channels,
@@ -11,9 +12,6 @@ from onnxsplit.autodiff.channels import (
 )
 from onnxsplit.autodiff.sites import Site
 from onnxsplit.autodiff.table import rule
-
-BATCH_STATISTICS = "onnxsplit.batch_statistics"
-"""Metadata of a BatchNormalization whose mean and variance are those of its input."""
 
 _EPSILON = 1e-5
 """ONNX's default."""
