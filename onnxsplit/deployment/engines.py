@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from onnxsplit.deployment import kserve, openvino, triton
+from onnxsplit.deployment.probes import make_probe_service
 from onnxsplit.deployment.readmes import write_readme
 from onnxsplit.deployment.repositories import Repository
-from onnxsplit.deployment.services import Service
+from onnxsplit.deployment.services import Service, Source
 from onnxsplit.deployment.settings import Engine, ServingSettings
 from onnxsplit.deployment.yamltext import write_yaml
 
@@ -26,7 +26,7 @@ def build_repository(
     ----------
     engine : str
     services : sequence of Service
-        At least one.
+        At least one; the probe model comes on top.
     settings : ServingSettings
 
     Returns
@@ -42,12 +42,13 @@ def build_repository(
         A model's types do not suit the engine.
     """
     settings.check(engine)
+    services = (*services, make_probe_service())
     return Repository(
         texts={
             README_FILE: write_readme(engine, services, settings),
             **_BUILDERS[engine](services, settings),
         },
-        copies=_list_copies(services),
+        sources=_list_sources(services),
         description={
             "engine": engine,
             "accelerator": settings.accelerator,
@@ -56,7 +57,7 @@ def build_repository(
     )
 
 
-def _list_copies(services: Sequence[Service]) -> dict[str, Path]:
+def _list_sources(services: Sequence[Service]) -> dict[str, Source]:
     """Return every model file's place: ``NAME/1/FILE``, for all engines alike."""
     return {name: path for service in services for name, path in triton.lay_out(service).items()}
 
@@ -67,7 +68,7 @@ def _describe(service: Service) -> dict[str, object]:
         "name": service.name,
         "tier": service.stage.tier,
         "model_sha256": service.model_sha256,
-        "stage_sha256": service.stage.sha256,
+        "stage_sha256": service.stage.fingerprint,
     }
 
 

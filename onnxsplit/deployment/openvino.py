@@ -18,16 +18,23 @@ def describe_config(services: Sequence[Service], settings: ServingSettings) -> d
     return {
         "model_config_list": [
             {
-                "config": {
-                    "name": service.name,
-                    "base_path": service.name,
-                    "target_device": settings.accelerator.upper(),
-                    "nireq": settings.instances,
-                    "plugin_config": _choose_precision(settings),
-                }
+                "config": _describe_model(
+                    service, ServingSettings() if service.is_probe else settings
+                )
             }
             for service in services
         ]
+    }
+
+
+def _describe_model(service: Service, settings: ServingSettings) -> dict[str, Any]:
+    """Describe one model."""
+    return {
+        "name": service.name,
+        "base_path": service.name,
+        "target_device": settings.accelerator.upper(),
+        "nireq": settings.instances,
+        "plugin_config": _choose_precision(settings),
     }
 
 

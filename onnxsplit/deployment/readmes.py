@@ -24,7 +24,7 @@ def write_readme(engine: Engine, services: Sequence[Service], settings: ServingS
     settings : ServingSettings
     """
     parts = [
-        f"# {', '.join(service.name for service in services)} for {_TITLES[engine]}",
+        f"# {', '.join(s.name for s in services if not s.is_probe)} for {_TITLES[engine]}",
         (
             "Written by `onnxsplit export`. Each model is the server half of a split model; its"
             " other half lies in the bundle and runs on the device."
@@ -46,6 +46,7 @@ def _list_values(services: Sequence[Service]) -> str:
         f"| `{service.name}` | {service.stage.tier} | {way} | `{spec.name}`"
         f" | {_describe_type(spec)} |"
         for service in services
+        if not service.is_probe
         for way, specs in (("takes", service.stage.inputs), ("gives", service.stage.outputs))
         for spec in specs
     ]
@@ -126,6 +127,8 @@ def _ask_locally(services: Sequence[Service], settings: ServingSettings) -> str:
                 f"onnxsplit run {services[0].folder.resolve().name} --server http://SERVER:8000"
                 f" --served-name {services[0].name} --inputs FILE.npz"
             ),
+            f"`{services[-1].name}` is there to measure the link:",
+            _fence("onnxsplit probe http://SERVER:8000"),
         ]
     )
 
@@ -141,6 +144,8 @@ def _ask_cluster(services: Sequence[Service], settings: ServingSettings) -> str:
                 f"onnxsplit run {services[0].folder.resolve().name} --server grpc://SERVER:80"
                 f" --served-name {services[0].name} --inputs FILE.npz"
             ),
+            f"`{services[-1].name}` is there to measure the link:",
+            _fence("onnxsplit probe grpc://SERVER:80"),
             f"SERVER is the host that `kubectl get inferenceservice {name}` shows.",
         ]
     )
@@ -150,6 +155,8 @@ def _batch_triton(services: Sequence[Service], settings: ServingSettings) -> str
     """Say which models take batches, and why the others do not."""
     lines = []
     for service in services:
+        if service.is_probe:
+            continue
         obstacle = find_obstacle(service.stage)
         if obstacle is not None:
             lines.append(f"- `{service.name}`: none, because {obstacle}.")

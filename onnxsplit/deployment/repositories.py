@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxsplit.deployment.services import Source
 from onnxsplit.errors import OutputError
 from onnxsplit.model.publication import check_place, open_draft, publish, translate_failures
 
@@ -22,24 +23,24 @@ class Repository:
     ----------
     texts : mapping of str to str
         File, with slashes, to its text.
-    copies : mapping of str to Path
-        File to the one that it is a copy of.
+    sources : mapping of str to (Path or bytes)
+        Model file to the one that it is a copy of, or to its content.
     description : mapping
         What ``export.json`` tells beside the files: the engine and its models.
     """
 
     texts: Mapping[str, str]
-    copies: Mapping[str, Path]
+    sources: Mapping[str, Source]
     description: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return ``export.json``."""
-        files = sorted({*self.texts, *self.copies})
+        files = sorted({*self.texts, *self.sources})
         return {"schema": EXPORT_SCHEMA, **self.description, "files": files}
 
 
 def write_repository(
-    folder: Path, repository: Repository, *, sources: Mapping[str, Path], force: bool = False
+    folder: Path, repository: Repository, *, protected: Mapping[str, Path], force: bool = False
 ) -> None:
     """Write a repository; it appears whole, by rename, or not at all.
 
@@ -49,7 +50,7 @@ def write_repository(
         A repository that was written before, and that nobody added to, is replaced whole;
         anything else only with ``force``.
     repository : Repository
-    sources : mapping of str to Path
+    protected : mapping of str to Path
         What must not be replaced, by what it is called.
     force : bool
 
@@ -59,7 +60,7 @@ def write_repository(
         The folder is taken, or can't be written.
     """
     target = folder.resolve()
-    check_place(target, folder, sources)
+    check_place(target, folder, protected)
     if not force and not _may_replace(target):
         raise OutputError(
             f"{folder} is there already and is not a repository of ours alone;"
@@ -70,17 +71,20 @@ def write_repository(
         LIST_FILE: json.dumps(repository.to_json(), indent=2) + "\n",
     }
     with open_draft(target) as draft:
-        _copy_files(draft, repository.copies)
+        _write_models(draft, repository.sources)
         for name, text in texts.items():
             _make_room(draft / name).write_text(text, encoding="utf-8", newline="\n")
         publish([(draft, target)])
 
 
-def _copy_files(draft: Path, copies: Mapping[str, Path]) -> None:
-    """Copy files, each source once; models that share weights share them on disk."""
+def _write_models(draft: Path, sources: Mapping[str, Source]) -> None:
+    """Write models' files, each source once; models that share weights share them on disk."""
     made: dict[Path, Path] = {}
-    for name, source in copies.items():
+    for name, source in sources.items():
         place = _make_room(draft / name)
+        if isinstance(source, bytes):
+            place.write_bytes(source)
+            continue
         try:
             place.hardlink_to(made[source])
         except (KeyError, OSError):

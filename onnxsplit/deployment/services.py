@@ -12,6 +12,8 @@ from onnxsplit.model.bundle import StoredBundle, name_files
 BUNDLE_SUFFIX = ".split"
 MODEL_FILE = "model.onnx"
 VERSION = "1"
+Source = Path | bytes
+"""Where a file's content comes from: a file to copy, or the content itself."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -28,15 +30,25 @@ class Service:
         Where the stage's files lie.
     model_sha256 : str or None
         The whole model that it is a part of.
+    content : bytes or None
+        The model itself, where it was made rather than cut: the probe.
     """
 
     name: str
     stage: StageEntry
     folder: Path
     model_sha256: str | None
+    content: bytes | None = None
 
-    def list_files(self) -> dict[str, Path]:
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is there to measure a link; then it runs alone, on the processor."""
+        return self.content is not None
+
+    def list_files(self) -> dict[str, Source]:
         """Map the files of a version's folder, as every engine lays it out, to their sources."""
+        if self.content is not None:
+            return {MODEL_FILE: self.content}
         beside = {name: self.folder / name for name in self.stage.data_files}
         return {MODEL_FILE: self.folder / self.stage.file, **beside}
 

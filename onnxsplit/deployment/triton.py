@@ -4,10 +4,9 @@ The fields are those of ``ModelConfig`` in NVIDIA's ``model_config.proto``, in p
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from onnxsplit.deployment.batching import find_obstacle
-from onnxsplit.deployment.services import VERSION, Service
+from onnxsplit.deployment.services import VERSION, Service, Source
 from onnxsplit.deployment.settings import ServingSettings
 from onnxsplit.errors import UnsupportedModelError, UsageError
 from onnxsplit.graph import TensorSpec
@@ -29,7 +28,7 @@ _TYPES: Mapping[str, str] = {
 }
 
 
-def lay_out(service: Service) -> dict[str, Path]:
+def lay_out(service: Service) -> dict[str, Source]:
     """Map a model's files in the repository to their sources."""
     return {f"{service.name}/{VERSION}/{name}": path for name, path in service.list_files().items()}
 
@@ -55,6 +54,7 @@ def write_config(service: Service, settings: ServingSettings) -> str:
     UnsupportedModelError
         A value has a type that Triton has no word for, or no rank.
     """
+    settings = ServingSettings() if service.is_probe else settings
     obstacle = find_obstacle(service.stage)
     if settings.dynamic_batching and obstacle is not None:
         raise UsageError(f"--dynamic-batching does not suit {service.name!r}: {obstacle}.")
@@ -148,7 +148,7 @@ def _write_parameters(service: Service, settings: ServingSettings) -> Iterator[s
     """Say which half this is, and with how many threads it was planned."""
     facts = {
         "model_sha256": service.model_sha256,
-        "stage_sha256": service.stage.sha256,
+        "stage_sha256": service.stage.fingerprint,
         "tier": service.stage.tier,
     }
     if settings.accelerator == "cpu" and service.stage.threads:

@@ -111,6 +111,6 @@ def export(  # noqa: PLR0913 - one argument for each thing that a caller may wan
     for bundle in bundles:
         check_files(bundle.folder, bundle.manifest)
     progress.report("writing the repository")
-    sources = {f"the bundle {bundle.folder}": bundle.folder for bundle in bundles}
-    write_repository(Path(output), repository, sources=sources, force=force)
+    protected = {f"the bundle {bundle.folder}": bundle.folder for bundle in bundles}
+    write_repository(Path(output), repository, protected=protected, force=force)
     return Export(folder=Path(output), document=repository.to_json())

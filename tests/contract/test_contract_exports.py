@@ -17,7 +17,7 @@ def test_an_export_is_printed_as_the_document_that_it_stores(
     assert finished.code == 0, finished.err
     document = finished.document()
     assert document["folder"] == "repo"
-    assert [model["name"] for model in document["models"]] == ["net"]
+    assert [model["name"] for model in document["models"]] == ["net", "onnxsplit_probe"]
     assert all((tmp_path / "repo" / name).is_file() for name in document["files"])
 
 

@@ -113,7 +113,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", ports: TritonPorts, lo
                 if response.status == http.client.OK:
                     return
         time.sleep(0.2)
-    raise TritonRefusedError(log.read_text(encoding="utf-8", errors="replace")[-6000:])
+    raise TritonRefusedError(log.read_text(encoding="utf-8", errors="replace")[-30000:])
 
 
 def _find_port() -> int:

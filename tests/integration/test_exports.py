@@ -4,12 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import onnxsplit as osp
 from onnxsplit.deployment.settings import Engine
+from onnxsplit.engines.opening import open_session
+from onnxsplit.engines.port import EngineOptions, Value
 from onnxsplit.errors import BundleError, ChecksumMismatchError, OutputError, UsageError
 from onnxsplit.model.bundle import StoredBundle
+from onnxsplit.model.probe import PROBE_NAME
 from tests.contract.workshop import fit
 from tests.sample_graphs import draw_costs, read_sample
 from tests.served_bundles import write_batched
@@ -144,6 +148,19 @@ def test_every_cut_of_a_bundle_is_a_model_and_weights_are_on_disk_once(tmp_path:
     assert len(served) > 1
     osp.export(bundle.folder, tmp_path / "repo", to="triton")
     configs = {path.parent.name for path in (tmp_path / "repo").glob("*/config.pbtxt")}
-    assert configs == {"net", *(f"net-{cut}" for cut in served)}
+    assert configs == {"net", PROBE_NAME, *(f"net-{cut}" for cut in served)}
     weights = {path.stat().st_ino for path in (tmp_path / "repo").rglob("*.data")}
     assert len(weights) == 1
+
+
+@pytest.mark.parametrize("engine", CONFIGS)
+def test_the_probe_lies_beside_and_answers(
+    bundle: StoredBundle, tmp_path: Path, engine: Engine
+) -> None:
+    osp.export(bundle.folder, tmp_path / "repo", to=engine)
+    path = tmp_path / "repo" / PROBE_NAME / "1" / "model.onnx"
+    with open_session(path, EngineOptions(threads=1)) as session:
+        feeds: dict[str, Value] = {"payload": np.zeros(7, np.uint8), "n": np.array([5], np.int64)}
+        found = session.run(feeds)
+    assert np.asarray(found["received"]).tolist() == [7]
+    assert np.asarray(found["reply"]).shape == (5,)
