@@ -58,7 +58,7 @@ def parse_rate(text: str) -> float:
     >>> parse_rate("20 Mbit/s")
     2500000.0
     """
-    rate = _parse(text, _RATES, kind="rate", example="20 Mbit/s")
+    rate = parse_quantity(text, _RATES, kind="rate", example="20 Mbit/s")
     if rate <= 0:
         raise UsageError(
             f"The rate {text!r} is not positive; a link needs a rate such as '20 Mbit/s'."
@@ -79,7 +79,7 @@ def parse_duration(text: str) -> float:
     >>> parse_duration("15 ms")
     0.015
     """
-    return _parse(text, _DURATIONS, kind="duration", example="15 ms")
+    return parse_quantity(text, _DURATIONS, kind="duration", example="15 ms")
 
 
 def parse_size(text: str) -> int:
@@ -95,7 +95,7 @@ def parse_size(text: str) -> int:
     >>> parse_size("120 kB")
     120000
     """
-    return round(_parse(text, _SIZES, kind="size", example="512 MB"))
+    return round(parse_quantity(text, _SIZES, kind="size", example="512 MB"))
 
 
 def parse_energy(text: str) -> float:
@@ -111,7 +111,7 @@ def parse_energy(text: str) -> float:
     >>> parse_energy("20 mJ")
     0.02
     """
-    return _parse(text, _ENERGIES, kind="energy", example="0.5 J")
+    return parse_quantity(text, _ENERGIES, kind="energy", example="0.5 J")
 
 
 def format_rate(bytes_per_second: float) -> str:
@@ -162,8 +162,28 @@ def format_energy(joules: float) -> str:
     return _format(joules, (("kJ", 1e3), ("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6), ("nJ", 1e-9)))
 
 
-def _parse(text: str, units: Mapping[str, float], *, kind: str, example: str) -> float:
-    """Split a quantity into number and unit and convert it."""
+def parse_quantity(text: str, units: Mapping[str, float], *, kind: str, example: str) -> float:
+    """Read a number with its unit, of any kind.
+
+    Parameters
+    ----------
+    text : str
+        A number that is not negative, and a unit.
+    units : mapping of str to float
+        Unit to what one of it is in the unit that is wanted.
+    kind, example : str
+        For messages, such as ``rate`` and ``20 Mbit/s``.
+
+    Raises
+    ------
+    UsageError
+        The unit is missing or unknown.
+
+    Examples
+    --------
+    >>> parse_quantity("3.5 GHz", {"GHz": 1e9}, kind="frequency", example="3.5 GHz")
+    3500000000.0
+    """
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise UsageError(f"{text!r} is no {kind}; write a number and a unit, such as '{example}'.")

@@ -36,12 +36,35 @@ def price_epoch(
     tuple of str
         Assumptions that only this placement makes.
     """
+    epochs, notes = list_epochs(question, objective, placement, travel)
+    return min(epochs, key=_add_up), notes
+
+
+def list_epochs(
+    question: Question, objective: TrainingDelay, placement: Placement, travel: Travel
+) -> tuple[list[list[CostPart]], tuple[str, ...]]:
+    """List the parts of one epoch for each side that the loss may be on: server, then device.
+
+    Parameters
+    ----------
+    question, objective, placement, travel
+        As for `price_epoch`.
+
+    Returns
+    -------
+    list of list of CostPart
+        Each is linear in the inverse rates and the round trip.
+    tuple of str
+        Assumptions that only this placement makes.
+    """
     flow = follow_gradients(question.graph, objective.frozen)
     work, notes = _price_work(question, objective, placement, flow, travel)
-    on_device = _price_loss(question, objective, placement, flow, loss_on_device=True)
-    at_server = _price_loss(question, objective, placement, flow, loss_on_device=False)
-    links = min((p for p in (on_device, at_server) if p is not None), key=_add_up)
-    return [*work, *_price_model(question, placement, flow), *links], notes
+    model = _price_model(question, placement, flow)
+    sides = [
+        _price_loss(question, objective, placement, flow, loss_on_device=on_device)
+        for on_device in (False, True)
+    ]
+    return [[*work, *model, *links] for links in sides if links is not None], notes
 
 
 def _add_up(parts: list[CostPart]) -> float:

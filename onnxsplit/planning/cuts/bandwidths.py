@@ -18,13 +18,7 @@ from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.frontiers import Frontier, FrontierCut, FrontierSegment
 from onnxsplit.mincut import MinimumCut
 from onnxsplit.mincut.envelope import Piece, Plane, Ray, trace_envelope
-from onnxsplit.planning.costs.charges import (
-    CONSTANT,
-    count_columns,
-    down_column,
-    trip_column,
-    up_column,
-)
+from onnxsplit.planning.costs.charges import down_column, read_parameters, up_column
 from onnxsplit.planning.costs.moving import name_move_assumptions
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
@@ -34,9 +28,12 @@ from onnxsplit.planning.cuts.reduction import Method, PreparedQuestion, Reductio
 from onnxsplit.planning.demands.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.plans import prepare
-from onnxsplit.tiers import Link
+from onnxsplit.tiers import Link, Topology
 
 _TWO_TIERS = 2
+
+BOTH_RATES = ((1.0, 0.0), (0.0, 1.0))
+"""Rays of all pairs of uplink and downlink rates."""
 
 Side = npt.NDArray[np.bool_]
 
@@ -85,12 +82,8 @@ def find_frontier(
     prepared = prepared or prepare(question, constraints=constraints, method=method)
     points = _Points.of(prepared, require_split=require_split)
     ratio = link.down_bytes_per_second / link.up_bytes_per_second
-    line = _span(link.round_trip_seconds, ((1.0, 1.0 / ratio),))
-    segments = _divide(points.trace(line), points)
-    regions: tuple[FrontierCut, ...] = ()
-    if two_dimensional:
-        plane = _span(link.round_trip_seconds, ((1.0, 0.0), (0.0, 1.0)))
-        regions = tuple(points.describe(piece.cut) for piece in points.trace(plane))
+    segments = _divide(points.trace(span_rates(question.topology, ((1.0, 1.0 / ratio),))), points)
+    regions = points.cover() if two_dimensional else ()
     return Frontier(
         model=question.graph.identity,
         objective=question.objective.name,
@@ -116,6 +109,70 @@ def find_frontier(
     )
 
 
+def find_regions(
+    question: Question,
+    *,
+    constraints: Constraints | None = None,
+    method: Method = "auto",
+    prepared: PreparedQuestion | None = None,
+) -> tuple[FrontierCut, ...]:
+    """Find every placement that is best at some pair of rates of the first link.
+
+    Parameters
+    ----------
+    question : Question
+        Of two or more tiers. Its other links, and all round trips, stay as they are.
+    constraints : Constraints, optional
+    method : str
+        ``general`` solves on the whole graph; else it is contracted first.
+    prepared : PreparedQuestion, optional
+        Of the same question and constraints, where it has been made ready already.
+
+    Returns
+    -------
+    tuple of FrontierCut
+        At each pair of rates the cheapest of these is the best of all placements. What the other
+        links cost is part of the constants.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        No placement meets the constraints.
+    UsageError
+        The objective does not fit the chain, or is no sum of costs.
+
+    Notes
+    -----
+    Costs are linear in the inverse rates of the first link, so this is exact for any chain. One
+    certified solve for each cut, and for each vertex of their envelope.
+    """
+    prepared = prepared or prepare(question, constraints=constraints, method=method)
+    return _Points.of(prepared, require_split=False).cover()
+
+
+def span_rates(topology: Topology, ways: Sequence[tuple[float, float]]) -> Plane:
+    """Return the parameters that each entry of a ray stands for.
+
+    Parameters
+    ----------
+    topology : Topology
+    ways : sequence of (float, float)
+        What each entry but the first adds to the inverse rates of the first link, up and down.
+
+    Returns
+    -------
+    ndarray of float64, shape (1 + ways, columns)
+        The first entry scales all that stays as it is.
+    """
+    fixed = read_parameters(topology)
+    fixed[[up_column(0), down_column(0)]] = 0.0
+    basis = np.zeros((1 + len(ways), len(fixed)))
+    basis[0] = fixed
+    for place, (up, down) in enumerate(ways, 1):
+        basis[place, up_column(0)], basis[place, down_column(0)] = up, down
+    return basis
+
+
 def _read_link(question: Question) -> Link:
     """Return the one link, or say why there is no frontier."""
     if len(question.topology.tiers) != _TWO_TIERS:
@@ -126,15 +183,6 @@ def _read_link(question: Question) -> Link:
             "A frontier needs the ratio of the link's rates; give a finite uplink and downlink."
         )
     return link
-
-
-def _span(round_trip_seconds: float, ways: Sequence[tuple[float, float]]) -> Plane:
-    """Return the parameters that each entry of a ray stands for, shape (entries, columns)."""
-    basis = np.zeros((1 + len(ways), count_columns(1)))
-    basis[0, CONSTANT], basis[0, trip_column(0)] = 1.0, round_trip_seconds
-    for place, (up, down) in enumerate(ways, 1):
-        basis[place, up_column(0)], basis[place, down_column(0)] = up, down
-    return basis
 
 
 @dataclass(slots=True, kw_only=True)
@@ -182,6 +230,11 @@ class _Points:
 
         return trace_envelope(solve, len(basis))
 
+    def cover(self) -> tuple[FrontierCut, ...]:
+        """Find the cuts for all pairs of rates of the first link."""
+        plane = span_rates(self.question.topology, BOTH_RATES)
+        return tuple(self.describe(piece.cut) for piece in self.trace(plane))
+
     def describe(self, side: Side) -> FrontierCut:
         """Describe a cut of the reduced problem, each once."""
         key = side.tobytes()
@@ -191,14 +244,14 @@ class _Points:
             placement = formulation.read_placement(whole, self.question.graph)
             priced = price_placement(self.question, placement)
             costs = self.reduction.problem.measure(side) + formulation.charges.always
-            (link,) = self.question.topology.links
+            fixed, up, down = span_rates(self.question.topology, BOTH_RATES)
             self._known[key] = FrontierCut(
                 placement=placement,
                 crossings=priced.crossings,
                 downloads=priced.downloads,
-                constant=float(costs[CONSTANT] + costs[trip_column(0)] * link.round_trip_seconds),
-                per_inverse_uplink=float(costs[up_column(0)]),
-                per_inverse_downlink=float(costs[down_column(0)]),
+                constant=float(costs @ fixed),
+                per_inverse_uplink=float(costs @ up),
+                per_inverse_downlink=float(costs @ down),
             )
         return self._known[key]
 

@@ -20,9 +20,10 @@ from onnxsplit.planning.costs.charges import Charges, read_parameters
 from onnxsplit.planning.cuts.optimum import Solver
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _TIERS = 2
-_Pay = Callable[[int, int, float], None]
+_Pay = Callable[[int, int, Floats], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,46 @@ class PrefixTable:
         return self.device_work + self.server_work + self.between
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixRows:
+    """What the prefixes cost for every link, as rows of coefficients of the links' parameters.
+
+    Parameters
+    ----------
+    device_work, server_work : ndarray of float64, shape (cells + 1, columns)
+    between : ndarray of float64, shape (sides, cells + 1, columns)
+        For each way to place the virtual vertices; the cheapest counts.
+    device_barred, server_barred : ndarray of bool, shape (cells + 1,)
+        A cell is on a side where it may not be.
+    between_barred : ndarray of bool, shape (sides, cells + 1)
+        A value crosses that may not, or a virtual vertex may not be there.
+    """
+
+    device_work: Floats
+    server_work: Floats
+    between: Floats
+    device_barred: Bools
+    server_barred: Bools
+    between_barred: Bools
+
+    def price(self, parameters: Floats) -> PrefixTable:
+        """Return what the prefixes cost over some links.
+
+        Parameters
+        ----------
+        parameters : ndarray of float64, shape (columns,)
+            As `onnxsplit.planning.costs.charges.read_parameters` gives them.
+        """
+        between = np.where(self.between_barred, np.inf, self.between @ parameters)
+        return PrefixTable(
+            device_work=np.where(self.device_barred, np.inf, self.device_work @ parameters),
+            server_work=np.where(self.server_barred, np.inf, self.server_work @ parameters),
+            between=between.min(axis=0),
+        )
+
+
 def price_prefixes(solver: Solver) -> PrefixTable:
-    """Price all prefixes of the cells' order.
+    """Price all prefixes of the cells' order over the solver's link.
 
     Parameters
     ----------
@@ -65,22 +104,45 @@ def price_prefixes(solver: Solver) -> PrefixTable:
     -----
     O(n + m), for each side that virtual vertices may take.
     """
+    return tabulate_prefixes(solver).price(read_parameters(solver.formulation.topology))
+
+
+def tabulate_prefixes(solver: Solver) -> PrefixRows:
+    """Price all prefixes of the cells' order for every link.
+
+    Parameters
+    ----------
+    solver : Solver
+        Of two tiers.
+
+    Raises
+    ------
+    UsageError
+        The chain is longer: there a prefix is no placement.
+
+    Notes
+    -----
+    O(n + m) for each column, for each side that virtual vertices may take.
+    """
     formulation = solver.formulation
     if len(formulation.tiers) != _TIERS:
         raise UsageError("Prefixes are those of a device and a server; the chain is longer.")
-    capacities, arcs = formulation.capacities, formulation.tier_arcs
-    each = [capacities[arcs[:, tier]] for tier in range(_TIERS)]
-    prefix = np.concatenate(([0.0], np.cumsum(each[0])))
-    rest = np.concatenate((np.cumsum(each[1][::-1])[::-1], [0.0]))
-    virtual = range(len(arcs), len(formulation.charges.vertices))
+    charges, arcs = formulation.charges, formulation.tier_arcs
+    barred = ~np.isfinite(formulation.capacities[arcs])
+    rows = np.where(barred[:, :, None], 0.0, charges.vertices[: len(arcs)])
+    none, nothing = np.zeros((1, charges.columns)), np.array([False])
+    virtual = range(len(arcs), len(charges.vertices))
     sums = [
-        _Sums(charges=formulation.charges, parameters=read_parameters(formulation.topology)).add_up(
-            len(arcs), dict(zip(virtual, sides, strict=True))
-        )
+        _Sums(charges=charges).add_up(len(arcs), dict(zip(virtual, sides, strict=True)))
         for sides in itertools.product((0, 1), repeat=len(virtual))
     ]
-    return PrefixTable(
-        device_work=prefix, server_work=rest, between=np.min(sums, axis=0) + formulation.always
+    return PrefixRows(
+        device_work=np.concatenate((none, np.cumsum(rows[:, 0], axis=0))),
+        server_work=np.concatenate((np.cumsum(rows[::-1, 1], axis=0)[::-1], none)),
+        between=np.array([total for total, _ in sums]) + charges.always,
+        device_barred=np.concatenate((nothing, np.logical_or.accumulate(barred[:, 0]))),
+        server_barred=np.concatenate((np.logical_or.accumulate(barred[::-1, 1])[::-1], nothing)),
+        between_barred=np.array([stuck for _, stuck in sums]),
     )
 
 
@@ -109,47 +171,40 @@ class _Sums:
     """Adds up what no single cell is charged for."""
 
     charges: Charges
-    parameters: Floats
 
-    def add_up(self, cells: int, sides: dict[int, int]) -> Floats:
-        """Return what each prefix costs with the virtual vertices on given sides."""
+    def add_up(self, cells: int, sides: dict[int, int]) -> tuple[Floats, Bools]:
+        """Return what each prefix costs with the virtual vertices on given sides, and if it may."""
         # A virtual vertex on the device counts as before the first cell, else as behind the last.
         place = {vertex: cells + 1 if side else -1 for vertex, side in sides.items()}
-        total = np.zeros(cells + 3)
-
-        def pay(begin: int, end: int, cost: float) -> None:
-            """Charge the prefixes ``begin <= k < end``."""
-            begin, end = max(begin, 0), min(end, cells + 1)
-            if begin < end:
-                total[begin] += cost
-                total[end] -= cost
-
-        fixed = sum(
-            self._cost(self.charges.vertices[vertex, side]) for vertex, side in sides.items()
-        )
-        pay(0, cells + 1, fixed)
+        total = np.zeros((cells + 3, self.charges.columns))
         barred = np.zeros(cells + 1, dtype=np.bool_)
+
+        def pay(begin: int, end: int, cost: Floats) -> None:
+            """Charge the prefixes ``begin <= k < end``; an infinite cost bars them."""
+            begin, end = max(begin, 0), min(end, cells + 1)
+            if begin >= end:
+                return
+            if not np.isfinite(cost).all():
+                barred[begin:end] = True
+                return
+            total[begin] += cost
+            total[end] -= cost
+
+        for vertex, side in sides.items():
+            pay(0, cells + 1, self.charges.vertices[vertex, side])
         for reader, maker in self.charges.order:
             if reader in place and place[reader] < 0:  # it waits for what it reads
                 barred[: place.get(maker, maker) + 1] = True
-        self._pay_tensors(cells, place, pay, barred)
+        self._pay_tensors(cells, place, pay)
         self._pay_trips(cells, place, pay)
         for shared in self.charges.shared:
             users = [place.get(vertex, vertex) for vertex in shared.vertices]
-            pay(min(users) + 1, cells + 1, self._cost(shared.first_tier))
+            pay(min(users) + 1, cells + 1, shared.first_tier)
             if shared.last_tier is not None:
-                pay(0, max(users) + 1, self._cost(shared.last_tier))
-        values = np.cumsum(total)[: cells + 1]
-        values[barred] = np.inf
-        return np.asarray(values, dtype=np.float64)
+                pay(0, max(users) + 1, shared.last_tier)
+        return np.cumsum(total, axis=0)[: cells + 1], barred
 
-    def _pay_tensors(
-        self,
-        cells: int,
-        place: dict[int, int],
-        pay: _Pay,
-        barred: npt.NDArray[np.bool_],
-    ) -> None:
+    def _pay_tensors(self, cells: int, place: dict[int, int], pay: _Pay) -> None:
         """Charge every value, and its gradient, while it crosses."""
         for charge in self.charges.tensors:
             start = -1 if charge.maker is None else place.get(charge.maker, charge.maker)
@@ -159,23 +214,15 @@ class _Sums:
                 end = cells + 1
             if charge.starts_at_last:
                 begin, end = min(readers, default=cells) + 1, cells + 1
-            cost = self._cost(charge.forward[0])
-            if np.isfinite(cost):
-                pay(begin, end, cost)
-            else:
-                barred[max(begin, 0) : max(end, 0)] = True
+            pay(begin, end, charge.forward[0])
             if charge.gradient is not None and charge.gradient_readers:
                 back = [place.get(vertex, vertex) for vertex in charge.gradient_readers]
-                pay(begin, max(back) + 1, self._cost(charge.gradient[0]))
+                pay(begin, max(back) + 1, charge.gradient[0])
 
     def _pay_trips(self, cells: int, place: dict[int, int], pay: _Pay) -> None:
         """Charge what anything on either side costs."""
         charges = self.charges
         is_near = any(where < 0 for where in place.values())
         is_far = any(where > 0 for where in place.values())
-        pay(0, cells + 1 if is_far else cells, self._cost(charges.beyond[0]))
-        pay(0 if is_near else 1, cells + 1, self._cost(charges.first + charges.before[0]))
-
-    def _cost(self, row: Floats) -> float:
-        """Return a row's cost on this link."""
-        return float(row @ self.parameters) if np.isfinite(row).all() else float("inf")
+        pay(0, cells + 1 if is_far else cells, charges.beyond[0])
+        pay(0 if is_near else 1, cells + 1, charges.first + charges.before[0])

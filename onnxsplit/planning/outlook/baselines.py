@@ -25,7 +25,7 @@ from onnxsplit.mincut import solve_prepared
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.costs.question import Question, WireFormat
-from onnxsplit.planning.cuts.formulation import formulate
+from onnxsplit.planning.cuts.formulation import Formulation, formulate
 from onnxsplit.planning.cuts.optimum import Solver, find_optimum, price_wholes
 from onnxsplit.planning.cuts.prefixes import PrefixTable, place_cells, price_prefixes
 from onnxsplit.planning.demands.constraints import Constraints
@@ -152,15 +152,7 @@ def find_published_cut(solver: Solver) -> Baseline | None:
     The repair takes the cheaper of two: what depends on the server goes to the server, or what the
     device depends on comes to the device.
     """
-    ours = solver.formulation
-    formulation = formulate(
-        replace(ours.charges, order=()),
-        ours.coarse,
-        ours.topology,
-        pins=ours.pins,
-        banned=ours.banned,
-        off_first=ours.off_first,
-    )
+    formulation = formulate_as_published(solver)
     try:
         side = solve_prepared(formulation.structure, formulation.capacities).source_side
     except InfeasiblePlacementError:
@@ -168,18 +160,49 @@ def find_published_cut(solver: Solver) -> Baseline | None:
     problem = formulation.problem
     severed = side[problem.tails] & ~side[problem.heads]
     claimed = formulation.always + float(formulation.capacities[severed].sum())
-    on_device = formulation.read_tiers(side) == 0
-    shrunk, grown = _close_downwards(solver, on_device), _close_upwards(solver, on_device)
-    choices = [shrunk] if np.array_equal(shrunk, on_device) else [shrunk, grown]
-    priced = [entry for choice in choices if (entry := _price_cells(solver, choice)) is not None]
+    repairs = list_repairs(solver, formulation.read_tiers(side) == 0)
+    admitted = [placement for placement in repairs if solver.admits(placement)]
+    priced = [entry for entry in map(solver.price, admitted) if solver.keeps_budgets(entry)]
     if not priced:
         return None
     return Baseline(
         name="dads",
         priced=min(priced, key=lambda entry: entry.rank),
         claimed=claimed,
-        is_repaired=len(choices) > 1,
+        is_repaired=len(repairs) > 1,
     )
+
+
+def formulate_as_published(solver: Solver) -> Formulation:
+    """Return the solver's cut problem as DADS has it: without arcs from readers to makers.
+
+    Parameters
+    ----------
+    solver : Solver
+        Of two tiers.
+    """
+    ours = solver.formulation
+    return formulate(
+        replace(ours.charges, order=()),
+        ours.coarse,
+        ours.topology,
+        pins=ours.pins,
+        banned=ours.banned,
+        off_first=ours.off_first,
+    )
+
+
+def list_repairs(solver: Solver, on_device: npt.NDArray[np.bool_]) -> tuple[Placement, ...]:
+    """Return the placement of a published cut; the two nearest ones where it is none.
+
+    Parameters
+    ----------
+    solver : Solver
+    on_device : ndarray of bool, shape (cells,)
+    """
+    shrunk, grown = _close_downwards(solver, on_device), _close_upwards(solver, on_device)
+    choices = [shrunk] if np.array_equal(shrunk, on_device) else [shrunk, grown]
+    return tuple(_place(solver, choice) for choice in choices)
 
 
 def find_regression(solver: Solver, table: PrefixTable) -> Baseline | None:
@@ -326,18 +349,14 @@ def _close_upwards(solver: Solver, on_device: npt.NDArray[np.bool_]) -> npt.NDAr
     return kept
 
 
-def _price_cells(solver: Solver, on_device: npt.NDArray[np.bool_]) -> PricedPlacement | None:
-    """Price a placement of cells; None if the constraints don't admit it."""
+def _place(solver: Solver, on_device: npt.NDArray[np.bool_]) -> Placement:
+    """Return the placement of cells."""
     device, server = solver.formulation.tiers
     cell_of = solver.formulation.coarse.cell_of
-    placement = Placement(
+    return Placement(
         tiers=(device, server),
         tier_of={
             operator.name: device if on_device[cell_of[operator.name]] else server
             for operator in solver.graph
         },
     )
-    if not solver.admits(placement):
-        return None
-    priced = solver.price(placement)
-    return priced if solver.keeps_budgets(priced) else None
