@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onnxsplit.runtime.client_security import ClientSecurity as ClientSecurity
     from onnxsplit.runtime.device_half import DeviceHalf as DeviceHalf
     from onnxsplit.runtime.run_traces import RunResult as RunResult
+    from onnxsplit.simulation.results import SimulationResult as SimulationResult
     from onnxsplit.tiers import Link as Link
     from onnxsplit.workflows.connecting import connect as connect
     from onnxsplit.workflows.cutting import Bundle as Bundle
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
     from onnxsplit.workflows.profiling import profile as profile
+    from onnxsplit.workflows.simulating import simulate as simulate
     from onnxsplit.workflows.stage_times import time_stages as time_stages
     from onnxsplit.workflows.verification import verify as verify
 
@@ -53,6 +55,7 @@ _HOMES = {
     "Manifest": "manifest",
     "OnnxSplitError": "errors",
     "ParityResult": "evidence",
+    "SimulationResult": "simulation.results",
     "StageTimings": "evidence",
     "Placement": "placement",
     "Plan": "planned",
@@ -66,6 +69,7 @@ _HOMES = {
     "merge": "workflows.merging",
     "plan": "workflows.planning",
     "profile": "workflows.profiling",
+    "simulate": "workflows.simulating",
     "time_stages": "workflows.stage_times",
     "verify": "workflows.verification",
 }
@@ -84,6 +88,7 @@ __all__ = [
     "Plan",
     "Profile",
     "RunResult",
+    "SimulationResult",
     "StageTimings",
     "connect",
     "cut",
@@ -93,6 +98,7 @@ __all__ = [
     "merge",
     "plan",
     "profile",
+    "simulate",
     "time_stages",
     "verify",
 ]

@@ -16,6 +16,7 @@ from onnxsplit.cli.commands.merging import merge
 from onnxsplit.cli.commands.planning import plan
 from onnxsplit.cli.commands.profiling import profile
 from onnxsplit.cli.commands.running import run as run_split
+from onnxsplit.cli.commands.simulation import simulate
 from onnxsplit.cli.commands.verification import verify
 from onnxsplit.cli.failures import INTERRUPTED, USAGE, explain, is_bug
 from onnxsplit.cli.formats import OutputFormat
@@ -33,7 +34,7 @@ application = typer.Typer(
         " 130 interrupted."
     ),
 )
-for _command in (cut, profile, plan, frontier, verify, inspect, merge, export):
+for _command in (cut, profile, plan, frontier, verify, inspect, merge, export, simulate):
     application.command()(_command)
 application.command("run")(run_split)
 

@@ -355,7 +355,7 @@ PlacementFile = Annotated[
     ),
 ]
 Timings = Annotated[
-    bool, typer.Option("--timings", help="Add the solver's time and sizes to the JSON.")
+    bool, typer.Option("--timings", help="Add to the JSON what solving or deciding took here.")
 ]
 
 Tier = Annotated[

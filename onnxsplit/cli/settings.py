@@ -15,6 +15,7 @@ INTEGERS = frozenset(
         "threads",
         "batches",
         "seed",
+        "seeds",
         "measure",
         "private-depth",
         "iterations",
@@ -37,7 +38,7 @@ NUMBERS = frozenset(
         "joules-per-second",
     }
 )
-SPACED = frozenset({"link"})
+SPACED = frozenset({"link", "set"})
 """Lists whose items may hold spaces; in the environment semicolons part them."""
 NAMED_VALUES = frozenset({"shape", "dim", "input-bytes"})
 """Lists of ``NAME=VALUE``, which a file may also write as a table."""

@@ -98,19 +98,30 @@ def write_text(text: str, path: Path, what: str) -> None:
     OutputError
         It can't be written.
     """
+    write_bytes(text.encode("utf-8"), path, what)
+
+
+def write_bytes(content: bytes, path: Path, what: str) -> None:
+    """Write a file of bytes, as `write_text` does.
+
+    Raises
+    ------
+    OutputError
+        It can't be written.
+    """
     with translate_failures(f"The {what} {path}"):
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
         else:
-            _replace(path, text)
+            _replace(path, content)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     """Write beside the file, then rename; what a link points to is replaced, not the link."""
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ SCHEMA_NAMES = (
     "merge",
     "run",
     "export",
+    "simulation",
     "error",
 )
 
