@@ -34,8 +34,8 @@ def _draw_broadcast(rng: Generator) -> GradientCase:
         name=f"{shapes}",
         # On two grids, so that no element of one ties with one of the other.
         inputs={
-            "a": np.round(draw(*shapes[0], seed=1, low=0.3), 2),
-            "b": np.round(draw(*shapes[1], seed=2, low=0.3), 2) + 0.005,
+            "a": np.asarray(np.round(draw(*shapes[0], seed=1, low=0.3), 2)),
+            "b": np.asarray(np.round(draw(*shapes[1], seed=2, low=0.3), 2) + 0.005),
         },
     )
 
