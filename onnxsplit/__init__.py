@@ -14,12 +14,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxsplit.autodiff.halves.recipe import Recipe as Recipe
     from onnxsplit.errors import InternalError as InternalError
     from onnxsplit.errors import OnnxSplitError as OnnxSplitError
     from onnxsplit.evidence import ParityResult as ParityResult
     from onnxsplit.evidence import StageTimings as StageTimings
     from onnxsplit.frontiers import Frontier as Frontier
     from onnxsplit.manifest import Manifest as Manifest
+    from onnxsplit.objectives import TrainingDelay as TrainingDelay
     from onnxsplit.placement import Placement as Placement
     from onnxsplit.planned import Plan as Plan
     from onnxsplit.planning.inspection import Inspection as Inspection
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from onnxsplit.runtime.run_traces import RunResult as RunResult
     from onnxsplit.simulation.results import SimulationResult as SimulationResult
     from onnxsplit.tiers import Link as Link
+    from onnxsplit.training.results import TrainingResult as TrainingResult
     from onnxsplit.workflows.connecting import connect as connect
     from onnxsplit.workflows.cutting import Bundle as Bundle
     from onnxsplit.workflows.cutting import cut as cut
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.profiling import profile as profile
     from onnxsplit.workflows.simulating import simulate as simulate
     from onnxsplit.workflows.stage_times import time_stages as time_stages
+    from onnxsplit.workflows.training import train as train
     from onnxsplit.workflows.verification import verify as verify
 
 _HOMES = {
@@ -60,7 +64,10 @@ _HOMES = {
     "Placement": "placement",
     "Plan": "planned",
     "Profile": "profiles",
+    "Recipe": "autodiff.halves.recipe",
     "RunResult": "runtime.run_traces",
+    "TrainingDelay": "objectives",
+    "TrainingResult": "training.results",
     "connect": "workflows.connecting",
     "cut": "workflows.cutting",
     "export": "workflows.exports",
@@ -71,6 +78,7 @@ _HOMES = {
     "profile": "workflows.profiling",
     "simulate": "workflows.simulating",
     "time_stages": "workflows.stage_times",
+    "train": "workflows.training",
     "verify": "workflows.verification",
 }
 
@@ -87,9 +95,12 @@ __all__ = [
     "Placement",
     "Plan",
     "Profile",
+    "Recipe",
     "RunResult",
     "SimulationResult",
     "StageTimings",
+    "TrainingDelay",
+    "TrainingResult",
     "connect",
     "cut",
     "export",
@@ -100,6 +111,7 @@ __all__ = [
     "profile",
     "simulate",
     "time_stages",
+    "train",
     "verify",
 ]
 

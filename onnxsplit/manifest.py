@@ -124,8 +124,8 @@ class StageEntry:
             file=document["file"],
             sha256=document["sha256"],
             data_files=dict(document.get("data_files", {})),
-            inputs=tuple(_spec_from_json(entry) for entry in document["inputs"]),
-            outputs=tuple(_spec_from_json(entry) for entry in document["outputs"]),
+            inputs=tuple(spec_from_json(entry) for entry in document["inputs"]),
+            outputs=tuple(spec_from_json(entry) for entry in document["outputs"]),
             operators=document["operators"],
             weight_bytes=document["weight_bytes"],
             threads=document.get("threads"),
@@ -249,6 +249,11 @@ class Manifest:
     cuts : tuple of CutEntry
         Of a bundle for several rates: every cut, those for slow links first. One of them is also
         what the bundle's own stages and plan describe.
+    training : mapping or None
+        Stages that train, their state, and what they need; see `onnxsplit.training.section`.
+    trained : mapping or None
+        Of a bundle that training wrote: the ``file`` of the trained whole, ``steps`` that were
+        done, ``source_sha256`` of the model that was trained, and ``files`` with their hashes.
     extra : mapping
         Further keys of the file, kept as they are.
     """
@@ -262,6 +267,8 @@ class Manifest:
     carving: Mapping[str, Any]
     wires: tuple[Mapping[str, Any], ...] = ()
     cuts: tuple[CutEntry, ...] = ()
+    training: Mapping[str, Any] | None = None
+    trained: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def at_cut(self, cut: str) -> Self:
@@ -300,6 +307,8 @@ class Manifest:
             "carving": dict(self.carving),
             **({"wires": [dict(entry) for entry in self.wires]} if self.wires else {}),
             **({"cuts": [cut.to_json() for cut in self.cuts]} if self.cuts else {}),
+            **({} if self.training is None else {"training": dict(self.training)}),
+            **({} if self.trained is None else {"trained": dict(self.trained)}),
             **self.extra,
         }
 
@@ -322,7 +331,7 @@ class Manifest:
                 f" this version reads {BUNDLE_SCHEMA!r}."
             )
         known = {"schema", "model", "stages", "yields", "crossings", "plan", "parity", "carving"}
-        known |= {"wires", "cuts"}
+        known |= {"wires", "cuts", "training", "trained"}
         try:
             return cls(
                 model=dict(document["model"]),
@@ -337,6 +346,8 @@ class Manifest:
                     for entry in document.get("wires", ())
                 ),
                 cuts=tuple(CutEntry.from_json(entry) for entry in document.get("cuts", ())),
+                training=None if document.get("training") is None else dict(document["training"]),
+                trained=None if document.get("trained") is None else dict(document["trained"]),
                 extra={key: value for key, value in document.items() if key not in known},
             )
         except KeyError as error:
@@ -355,7 +366,7 @@ def spec_to_json(spec: TensorSpec) -> dict[str, Any]:
     }
 
 
-def _spec_from_json(entry: Mapping[str, Any]) -> TensorSpec:
+def spec_from_json(entry: Mapping[str, Any]) -> TensorSpec:
     """Read a stage's input or output."""
     shape = entry["shape"]
     return TensorSpec(

@@ -17,6 +17,7 @@ from onnxsplit.cli.commands.planning import plan
 from onnxsplit.cli.commands.profiling import profile
 from onnxsplit.cli.commands.running import run as run_split
 from onnxsplit.cli.commands.simulation import simulate
+from onnxsplit.cli.commands.training import train
 from onnxsplit.cli.commands.verification import verify
 from onnxsplit.cli.failures import INTERRUPTED, USAGE, explain, is_bug
 from onnxsplit.cli.formats import OutputFormat
@@ -34,7 +35,7 @@ application = typer.Typer(
         " 130 interrupted."
     ),
 )
-for _command in (cut, profile, plan, frontier, verify, inspect, merge, export, simulate):
+for _command in (cut, profile, plan, frontier, verify, inspect, merge, train, export, simulate):
     application.command()(_command)
 application.command("run")(run_split)
 

@@ -23,6 +23,12 @@ INTEGERS = frozenset(
         "amortise",
         "repeat",
         "depth",
+        "epochs",
+        "steps",
+        "batch-size",
+        "warmup",
+        "decay-every",
+        "checkpoint-every",
     }
 )
 NUMBERS = frozenset(
@@ -36,6 +42,10 @@ NUMBERS = frozenset(
         "receive-watts",
         "idle-watts",
         "joules-per-second",
+        "learning-rate",
+        "decay-factor",
+        "momentum",
+        "weight-decay",
     }
 )
 SPACED = frozenset({"link", "set"})

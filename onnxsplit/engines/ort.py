@@ -129,8 +129,8 @@ class OrtSession:
         self._device = device
         self._traces = trace_folder is not None
         self._remove_folder = weakref.finalize(self, _remove_folder, trace_folder)
-        self._inputs = tuple(_read_spec(argument) for argument in native.get_inputs())
-        self._outputs = tuple(_read_spec(argument) for argument in native.get_outputs())
+        self._inputs = tuple(read_spec(argument) for argument in native.get_inputs())
+        self._outputs = tuple(read_spec(argument) for argument in native.get_outputs())
         self._output_specs = {spec.name: spec for spec in self._outputs}
         self._executed = None if trace_folder is None else load_executed_graph(trace_folder)
 
@@ -268,7 +268,7 @@ class OrtSession:
             )
 
 
-def _read_spec(argument: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime's NodeArg has no types
+def read_spec(argument: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime's NodeArg has no types
     """Read the type of an input or output, such as ``seq(tensor(float))``."""
     *kinds, dtype = re.findall(r"\w+", argument.type)
     kind = _KINDS.get(kinds[0], "unknown") if kinds else "unknown"

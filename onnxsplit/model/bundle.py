@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,8 @@ def list_files(manifest: Manifest) -> Mapping[str, str]:
     for stage in list_stages(manifest):
         files[stage.file] = stage.sha256
         files.update(stage.data_files)
+    for section in (manifest.training, manifest.trained):
+        files.update((section or {}).get("files", {}))
     return files
 
 
@@ -269,10 +272,11 @@ def _may_replace(target: Path, model_sha256: str | None) -> bool:
 
 def _check_names(manifest: Manifest) -> None:
     """Refuse file names that lead out of the bundle."""
-    for stage in list_stages(manifest):
-        for name in (stage.file, *stage.data_files):
-            if not name or Path(str(name)).name != name:
-                raise BundleError(f"{name!r} is no plain file name.")
+    named = [(stage.file, *stage.data_files) for stage in list_stages(manifest)]
+    named += [(section or {}).get("files", {}) for section in (manifest.training, manifest.trained)]
+    for name in chain.from_iterable(named):
+        if not name or Path(str(name)).name != name:
+            raise BundleError(f"{name!r} is no plain file name.")
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON can be anything

@@ -122,7 +122,7 @@ def write_model(
         proto = proto if data_files else _copy(proto)
         for tensor in find_external_tensors(proto):
             if not data_files or measure_external(tensor) < SMALL_BYTES:
-                _take_in(tensor, base_folder)
+                take_in(tensor, base_folder)
     return _write(proto, folder / (file or f"{stem}.onnx"), data_files)
 
 
@@ -161,7 +161,7 @@ def write_model_sharing(
     proto = _copy(proto)
     for tensor in find_external_tensors(proto):
         if measure_external(tensor) < SMALL_BYTES:
-            _take_in(tensor, base_folder)
+            take_in(tensor, base_folder)
     for tensor in _choose_tensors(proto):
         writer.move(tensor)
     return _write(proto, folder / f"{stem}.onnx", {})
@@ -189,7 +189,7 @@ def _choose_tensors(proto: onnx.ModelProto) -> list[onnx.TensorProto]:
     return [*external, *(t for t in proto.graph.initializer if len(t.raw_data) >= SMALL_BYTES)]
 
 
-def _take_in(tensor: onnx.TensorProto, base_folder: Path | None) -> None:
+def take_in(tensor: onnx.TensorProto, base_folder: Path | None) -> None:
     """Take external data into the model."""
     tensor.raw_data = b"".join(read_chunks(tensor, base_folder))
     tensor.ClearField("data_location")

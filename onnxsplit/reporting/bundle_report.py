@@ -21,6 +21,7 @@ from onnxsplit.reporting.plan_report import (
     word_certificate,
     word_statistics,
 )
+from onnxsplit.reporting.training_stages_report import training_blocks
 from onnxsplit.reporting.wording import printable, word_bytes
 
 MOST_PORTS = 3
@@ -58,6 +59,7 @@ class BundleReport:
             *self._parity_blocks(),
             *cuts_blocks(self.manifest.cuts, self.plan),
             self._files_table(),
+            *training_blocks(self.manifest.training),
             *self._carving_blocks(),
             *assumption_blocks(self.plan),
         )

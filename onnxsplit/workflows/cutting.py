@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
+from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.evidence import ParityResult
-from onnxsplit.manifest import Manifest
-from onnxsplit.model.bundle import write_bundle
+from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.model.bundle import Describe, write_bundle
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.mixes import list_graphs
@@ -24,6 +25,12 @@ from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
+from onnxsplit.workflows.training_stages import (
+    TrainingWriter,
+    check_training,
+    settle_recipe,
+    split_plan,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     frontier: bool = False,
     measure: int | None = None,
     stage_times: Sequence[str | os.PathLike[str]] = (),
+    training: Recipe | None = None,
     force: bool = False,
     verify: bool = True,
     batches: int = 2,
@@ -83,6 +91,9 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         three if both tiers are this machine, none if not. 0 turns it off.
     stage_times : sequence of path
         What `time_stages` wrote on the device and the server, to correct the candidates with.
+    training : Recipe, optional
+        Write training stages as well, for an objective that is `TrainingDelay`: it says where the
+        labels are and what is frozen.
     force : bool
         Replace what is in the folder, whatever it is.
     verify : bool
@@ -110,6 +121,8 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     """
     progress = progress or SilentProgress()
     request = PlanRequest(**wishes)
+    if training is not None:
+        check_training(request)
     if request.recompute:
         _check_recomputing(cut_at, measure, stage_times)
         measure = 0
@@ -122,7 +135,11 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     )
     if frontier:
         check_wishes(request, cut_at=cut_at, measure=measure, stage_times=stage_times)
+        if training is not None:
+            raise UsageError("--frontier and --loss do not work together; give one of them.")
     inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
+    if training is not None:
+        inquiry, training = settle_recipe(inquiry, training)
     progress.report("planning")
     engine = inquiry.request.engine if verify else None
     if frontier:
@@ -146,6 +163,8 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     def make(asked: Inquiry) -> Plan:
         made = _make_plan(asked, tuple(cut_at), allow_whole=allow_whole, min_share=min_share)
         made = close_loop(made, asked, loop, progress)
+        if training is not None:
+            return made
         return replace(made, notes=(*note_stages(asked.question), *made.notes))
 
     settled = settle_boundary(inquiry, make, progress)
@@ -159,10 +178,13 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         engine=engine,
         progress=progress,
     )
+    describe: Describe = description.write
+    if training is not None:
+        describe = _add_training(inquiry, plan, training, description, progress)
     stored = write_bundle(
         _choose_folder(model, output),
         description.carving.stages,
-        description.write,
+        describe,
         model_sha256=plan.model.sha256,
         model_file=_find_file(model),
         force=force,
@@ -170,6 +192,32 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     return Bundle(
         folder=stored.folder, manifest=stored.manifest, plan=plan, parity=description.parity
     )
+
+
+def _add_training(
+    inquiry: Inquiry,
+    plan: Plan,
+    recipe: Recipe,
+    description: BundleDescription,
+    progress: Progress,
+) -> Describe:
+    """Return what writes the training stages too, and describes all."""
+    prepared = inquiry.grounds.prepared
+    progress.report("differentiating the model")
+    writer = TrainingWriter(
+        halves=split_plan(prepared, plan.placement, recipe),
+        prepared=prepared,
+        tiers=plan.placement.tiers,
+        recipe=recipe,
+        engine=description.engine,
+        progress=progress,
+    )
+
+    def describe(folder: Path, entries: tuple[StageEntry, ...]) -> Manifest:
+        manifest = description.write(folder, entries)
+        return replace(manifest, training=writer.write(folder).to_json())
+
+    return describe
 
 
 def _make_plan(

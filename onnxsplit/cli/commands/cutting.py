@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options, serving_options
+from onnxsplit.cli import options, serving_options, training_options
 from onnxsplit.cli.arguments import parse_share, parse_tensor_names
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
@@ -22,6 +22,13 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
     frontier: serving_options.FrontierCuts = False,
     measure: options.Measure = None,
     stage_times: options.StageTimes = None,
+    loss: training_options.Loss = None,
+    optimizer: training_options.Optimizer = None,
+    momentum: training_options.Momentum = None,
+    weight_decay: training_options.WeightDecay = None,
+    norms: training_options.Norms = None,
+    tied: training_options.Tied = None,
+    recompute_activations: training_options.RecomputeActivations = False,
     force: options.Force = False,
     no_verify: options.NoVerify = False,
     batches: options.Batches = options.DEFAULT_BATCHES,
@@ -50,6 +57,15 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
             frontier=frontier,
             measure=measure,
             stage_times=stage_times or (),
+            training=training_options.read_recipe(
+                loss,
+                optimizer=optimizer,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                norms=norms,
+                tied=tied,
+                recompute=recompute_activations,
+            ),
             force=force,
             verify=not no_verify,
             batches=batches,

@@ -41,7 +41,7 @@ def note_stages(question: Question) -> tuple[str, ...]:
     if not isinstance(question.objective, TrainingDelay):
         return ()
     note = (
-        "The cut is planned for training, but the stages are for inference: stages with a backward"
-        " pass are not written yet."
+        "The cut is planned for training, but the stages are for inference; --loss writes stages"
+        " with a backward pass as well."
     )
     return (note,)

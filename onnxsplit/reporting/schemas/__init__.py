@@ -12,6 +12,7 @@ SCHEMA_NAMES = (
     "bundle",
     "parity",
     "stages",
+    "training",
     "inspection",
     "merge",
     "run",

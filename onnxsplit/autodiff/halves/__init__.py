@@ -1,0 +1,1 @@
+"""Training graphs: loss, backward pass and optimizer in one graph, and its division by tier."""

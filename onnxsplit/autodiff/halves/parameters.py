@@ -1,0 +1,301 @@
+"""Which initializers are trained, each as a value of its own that known operators read.
+
+Exporters merge equal initializers, so that one may serve as the scale of nine norms: trained as it
+stands it would tie what the architecture keeps apart. Others compute a weight from constants, such
+as its transpose. Here every trained parameter becomes an initializer that its operators read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from onnxsplit.autodiff.halves.recipe import Tied
+from onnxsplit.engines.opening import open_session
+from onnxsplit.engines.port import Array, EngineOptions
+from onnxsplit.errors import BundleError, ModelError
+from onnxsplit.model.index import ModelIndex, index_model
+from onnxsplit.model.loading import LoadedModel
+from onnxsplit.model.saving import take_in
+
+_STATISTICS = (3, 4)
+"""Places of the running mean and variance among the inputs of a batch normalisation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A part of the model that training changes.
+
+    Parameters
+    ----------
+    name : str
+        Of the initializer in the separated model.
+    source : str
+        Of the model's own value that the operators read.
+    kind : str
+        ``parameter``, which has a gradient, or ``statistic``, which a forward pass updates.
+    operators : tuple of str
+        Those that read it.
+    """
+
+    name: str
+    source: str
+    kind: Literal["parameter", "statistic"]
+    operators: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a manifest holds it."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "kind": self.kind,
+            "operators": list(self.operators),
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "Variable":
+        """Read it; raises BundleError if it is malformed."""
+        try:
+            return cls(
+                name=entry["name"],
+                source=entry["source"],
+                kind=entry["kind"],
+                operators=tuple(entry["operators"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise BundleError(
+                f"A variable of the training stages is malformed: {error}."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparatedModel:
+    """A model in which every variable is an initializer of its own.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        With all weights inside.
+    variables : tuple of Variable
+    notes : tuple of str
+        What was changed, for the reader.
+    """
+
+    proto: onnx.ModelProto
+    variables: tuple[Variable, ...]
+    notes: tuple[str, ...] = ()
+
+
+def separate_variables(
+    model: LoadedModel,
+    trained: Mapping[str, Sequence[str]],
+    *,
+    tied: Tied,
+    train_statistics: bool,
+) -> SeparatedModel:
+    """Make every trained parameter an initializer that its operators read.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    trained : mapping of str to sequence of str
+        Operator to the initializers of it that are trained, read directly or through constants.
+    tied : str
+        ``untie`` or ``keep``, for initializers that several operators read.
+    train_statistics : bool
+        Whether batch normalisations use, and keep, statistics of the batches.
+
+    Returns
+    -------
+    SeparatedModel
+        O(size of the model).
+    """
+    proto = load_weights(model)
+    index = index_model(proto)
+    readers = _find_readers(index, trained)
+    statistics = _find_statistics(index, trained) if train_statistics else {}
+    folded = _fold(proto, index, [*readers])
+    variables: list[Variable] = []
+    notes = [_word_folded(folded)] if folded else []
+    shared: list[str] = []
+    for kind, found in (("parameter", readers), ("statistic", statistics)):
+        for source, operators in found.items():
+            if len(operators) > 1:
+                shared.append(source)
+            variables += _name_variables(kind, source, operators, tied, proto)  # type: ignore[arg-type]  # mypy sees str
+    if shared:
+        notes.append(_word_shared(shared, tied))
+    values = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
+    apply_variables(proto, variables, {v.name: values[v.source] for v in variables})
+    return SeparatedModel(proto=proto, variables=tuple(variables), notes=tuple(notes))
+
+
+def apply_variables(
+    proto: onnx.ModelProto, variables: Sequence[Variable], values: Mapping[str, Array]
+) -> None:
+    """Give variables their values, in place, so that their operators read them.
+
+    Parameters
+    ----------
+    proto : onnx.ModelProto
+        Of the model's own operators; what computed a variable from constants is taken out.
+    variables : sequence of Variable
+    values : mapping of str to array
+        Of the same type and shape as the model's own.
+
+    Raises
+    ------
+    ModelError
+        The model lacks an operator.
+    """
+    graph = proto.graph
+    nodes = {node.name: node for node in graph.node}
+    for variable in variables:
+        for operator in variable.operators:
+            if operator not in nodes:
+                raise ModelError(f"The model has no operator {operator!r}, which is to be trained.")
+            for place, name in enumerate(nodes[operator].input):
+                if name == variable.source:
+                    nodes[operator].input[place] = variable.name
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    made = {v.name for v in variables}
+    for node in [n for n in graph.node if not made.isdisjoint(n.output)]:
+        graph.node.remove(node)
+    for variable in variables:
+        tensor = numpy_helper.from_array(np.array(values[variable.name], order="C"), variable.name)
+        if variable.name in stored:
+            stored[variable.name].CopyFrom(tensor)
+        else:
+            graph.initializer.append(tensor)
+    _drop_unread(proto)
+
+
+def load_weights(model: LoadedModel) -> onnx.ModelProto:
+    """Copy a model with all its weights inside."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            take_in(tensor, model.base_folder)
+    return proto
+
+
+def _find_readers(
+    index: ModelIndex, trained: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Map each value that is to be a parameter to the trained operators that read it."""
+    readers: dict[str, list[str]] = {}
+    for place in index.order:
+        node = index.nodes[place]
+        weights = set(trained.get(node.name, ()))
+        if not weights:
+            continue
+        for position, value in enumerate(node.input):
+            if _is_statistic(node, position) or not value or not index.is_constant(value):
+                continue
+            _, stored = index.find_constants([value])
+            if stored & weights and node.name not in readers.setdefault(value, []):
+                readers[value].append(node.name)
+    return {value: tuple(names) for value, names in readers.items()}
+
+
+def _find_statistics(
+    index: ModelIndex, trained: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Map running statistics to the batch normalisations that keep them."""
+    found: dict[str, list[str]] = {}
+    for place in index.order:
+        node = index.nodes[place]
+        if node.op_type != "BatchNormalization" or node.name not in trained:
+            continue
+        for position in _STATISTICS:
+            found.setdefault(node.input[position], []).append(node.name)
+    return {value: tuple(names) for value, names in found.items()}
+
+
+def _is_statistic(node: onnx.NodeProto, position: int) -> bool:
+    """Tell whether an input is a running statistic, which no gradient passes."""
+    return node.op_type == "BatchNormalization" and position in _STATISTICS
+
+
+def _fold(proto: onnx.ModelProto, index: ModelIndex, values: Sequence[str]) -> list[str]:
+    """Compute the values that constant operators make, and store them; return their names."""
+    computed = [value for value in values if not index.is_stored(value)]
+    if not computed:
+        return []
+    places, stored = index.find_constants(computed)
+    cone = onnx.ModelProto(ir_version=proto.ir_version)
+    cone.opset_import.extend(proto.opset_import)
+    cone.functions.extend(proto.functions)
+    cone.graph.name = "constants"
+    cone.graph.node.extend(index.nodes[place] for place in index.order if place in places)
+    cone.graph.initializer.extend(index.initializers[name] for name in sorted(stored))
+    cone.graph.output.extend(onnx.ValueInfoProto(name=name) for name in computed)
+    with open_session(cone.SerializeToString(), EngineOptions(threads=1)) as session:
+        made = session.run({})
+    for name in computed:
+        proto.graph.initializer.append(numpy_helper.from_array(np.asarray(made[name]), name))
+    return computed
+
+
+def _name_variables(
+    kind: Literal["parameter", "statistic"],
+    source: str,
+    operators: tuple[str, ...],
+    tied: Tied,
+    proto: onnx.ModelProto,
+) -> list[Variable]:
+    """Return one variable, or one for each operator that is to have its own."""
+    if tied == "keep" or len(operators) == 1:
+        return [Variable(name=source, source=source, kind=kind, operators=operators)]
+    taken = {tensor.name for tensor in proto.graph.initializer}
+    variables = [Variable(name=source, source=source, kind=kind, operators=operators[:1])]
+    for operator in operators[1:]:
+        name = f"{source}@{operator}"
+        while name in taken:
+            name += "_"
+        variables.append(Variable(name=name, source=source, kind=kind, operators=(operator,)))
+    return variables
+
+
+def _drop_unread(proto: onnx.ModelProto) -> None:
+    """Leave out constant operators and initializers that nothing reads any more."""
+    index = index_model(proto)
+    dead = index.constant - index.live
+    nodes = [node for place, node in enumerate(index.nodes) if place not in dead]
+    read = {value for place in index.live for value in index.reads[place]} | set(index.outputs)
+    weights = [tensor for tensor in proto.graph.initializer if tensor.name in read]
+    _replace(proto.graph.node, nodes)
+    _replace(proto.graph.initializer, weights)
+
+
+def _replace(field: Any, kept: Sequence[Any]) -> None:  # noqa: ANN401 - protobuf's lists have no common type
+    """Leave out the entries of a protobuf's list that are not kept."""
+    copies = [type(entry).FromString(entry.SerializeToString()) for entry in kept]
+    del field[:]
+    field.extend(copies)
+
+
+def _word_folded(values: Sequence[str]) -> str:
+    """Say that weights are trained as they come out of constant operators."""
+    return (
+        f"Weights that the model computes from constants are trained as computed: {len(values)}"
+        f" ({', '.join(values[:3])}{', ...' if len(values) > 3 else ''})."  # noqa: PLR2004 - as many as are shown
+    )
+
+
+def _word_shared(names: Sequence[str], tied: Tied) -> str:
+    """Say what becomes of initializers that several operators read."""
+    shown = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"  # noqa: PLR2004 - as many as are shown
+    if tied == "keep":
+        return (
+            f"Initializers that several operators read are trained as one each: {len(names)}"
+            f" ({shown}). If an exporter merged equal ones, --tied untie keeps them apart."
+        )
+    return (
+        f"Initializers that several operators read are trained apart, a copy for each:"
+        f" {len(names)} ({shown}). If the architecture ties them, give --tied keep."
+    )

@@ -1,0 +1,269 @@
+"""Write a plan's training stages into a bundle, held against an unsplit step."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from onnxsplit.autodiff.halves.recipe import Recipe
+from onnxsplit.autodiff.halves.split import TrainingHalves, split_training
+from onnxsplit.autodiff.halves.stages import TrainingStage
+from onnxsplit.engines.port import Array, EngineOptions
+from onnxsplit.engines.stateful import OrtState, open_stateful
+from onnxsplit.errors import InfeasiblePlacementError, InternalError, ParityError, UsageError
+from onnxsplit.graph import OperatorGraph, TensorSpec
+from onnxsplit.model.saving import write_model
+from onnxsplit.objectives import TrainingDelay
+from onnxsplit.placement import Placement
+from onnxsplit.planning.costs.gradients import follow_gradients
+from onnxsplit.progress import Progress
+from onnxsplit.training.agreement import Agreement, check_agreement
+from onnxsplit.training.data import Batch
+from onnxsplit.training.section import TrainingSection
+from onnxsplit.training.stages import StageFile
+from onnxsplit.training.storage import save_state
+from onnxsplit.workflows.preparation import PreparedModel
+from onnxsplit.workflows.requests import Inquiry, PlanRequest
+
+_NORMS = (
+    "BatchNormalization",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "SimplifiedLayerNormalization",
+)
+_SIDES = ("device", "server")
+"""In the names of files, whatever the tiers are called."""
+_STEPS = 3
+"""Steps in which the halves are held against the whole before they are written."""
+
+
+def check_training(request: PlanRequest) -> None:
+    """Refuse plans that training stages can't follow.
+
+    Raises
+    ------
+    UsageError
+        The plan is not for training, or for something that training stages do not know.
+    """
+    if not isinstance(request.objective, TrainingDelay):
+        raise UsageError("--loss writes training stages; give --objective training as well.")
+    if request.boundary is not None or request.mix:
+        raise UsageError(
+            "Training stages send values as they stand, at one size; leave out --boundary and"
+            " --mix."
+        )
+
+
+def settle_recipe(inquiry: Inquiry, recipe: Recipe) -> tuple[Inquiry, Recipe]:
+    """Let the objective and the recipe speak of the same training.
+
+    Parameters
+    ----------
+    inquiry : Inquiry
+    recipe : Recipe
+
+    Returns
+    -------
+    Inquiry
+        Norms that the recipe freezes are frozen in the objective.
+    Recipe
+        Labels and frozen parameters as in the objective.
+    """
+    objective = inquiry.question.objective
+    if not isinstance(objective, TrainingDelay):
+        raise InternalError("Training stages were asked for without a plan for training.")
+    frozen = objective.frozen
+    if recipe.norms == "frozen":
+        there = {operator.op_type for operator in inquiry.question.graph}
+        frozen = (*frozen, *(f"op:{name}" for name in _NORMS if name in there))
+    settled = replace(recipe, labels_at=objective.labels_at, frozen=frozen)
+    question = replace(inquiry.question, objective=replace(objective, frozen=frozen))
+    return replace(inquiry, question=question), settled
+
+
+def split_plan(prepared: PreparedModel, placement: Placement, recipe: Recipe) -> TrainingHalves:
+    """Make the training stages of a placement.
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        A tier is left empty.
+    OnnxSplitError
+        The model can't be trained so.
+    """
+    if not placement.is_proper:
+        raise InfeasiblePlacementError(
+            "Training stages need operators on both tiers; leave out --allow-whole."
+        )
+    trained = find_trained(prepared.graph, recipe.frozen)
+    return split_training(prepared.model, placement, trained, recipe)
+
+
+def find_trained(graph: OperatorGraph, frozen: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the initializers of each operator that are trained and that the outputs depend on."""
+    flow = follow_gradients(graph, frozen)
+    return {name: names for name, names in flow.trained.items() if name in flow.backward}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingWriter:
+    """Writes training stages and describes them.
+
+    Parameters
+    ----------
+    halves : TrainingHalves
+    prepared : PreparedModel
+    tiers : tuple of str
+    recipe : Recipe
+    engine : EngineOptions or None
+        None if the stages are not to be checked.
+    progress : Progress
+    """
+
+    halves: TrainingHalves
+    prepared: PreparedModel
+    tiers: tuple[str, ...]
+    recipe: Recipe
+    engine: EngineOptions | None
+    progress: Progress
+
+    def write(self, folder: Path) -> TrainingSection:
+        """Write all files into a folder.
+
+        Raises
+        ------
+        ParityError
+            The halves do not equal the whole.
+        """
+        self.progress.report("writing training stages")
+        device, server = self.tiers
+        stages = tuple(self._write_stage(folder, stage) for stage in self.halves.training)
+        evaluation = tuple(self._write_stage(folder, stage) for stage in self.halves.evaluation)
+        states = {tier: self._write_state(folder, place) for place, tier in enumerate(self.tiers)}
+        names = [stage.file for stage in (*stages, *evaluation)] + list(states.values())
+        section = TrainingSection(
+            recipe=self.recipe.to_json(),
+            tiers=(device, server),
+            labels_at=self.recipe.labels_at,
+            inputs=self._list_inputs(),
+            label=self.halves.forward.head.label,
+            predictions=self.halves.forward.head.predictions[0],
+            class_axis=self.halves.forward.head.class_axis,
+            stages=stages,
+            evaluation=evaluation,
+            states=states,
+            variables=tuple(v.to_json() for v in self.halves.forward.variables),
+            files={name: _hash(folder / name) for name in names},
+            notes=self.halves.forward.notes,
+        )
+        if self.engine is None:
+            return section
+        self.progress.report("checking the training stages")
+        agreement = self._check(folder, section, self.engine)
+        if agreement is None:
+            return section
+        return replace(section, evidence=agreement.to_json(), saved_bytes=agreement.saved_bytes)
+
+    def _write_stage(self, folder: Path, stage: TrainingStage) -> StageFile:
+        """Write one stage's file."""
+        saved = write_model(stage.proto, folder, stage.name, base_folder=None)
+        return StageFile(
+            name=stage.name,
+            tier=self.tiers[stage.place],
+            file=saved.file,
+            inputs=stage.inputs,
+            outputs=stage.outputs,
+            reads=stage.reads,
+            updates=stage.updates,
+        )
+
+    def _write_state(self, folder: Path, place: int) -> str:
+        """Write one tier's first state."""
+        name = f"{_SIDES[place]}_state.safetensors"
+        state = {n: s.value for n, s in self.halves.states.items() if s.place == place}
+        save_state(folder / name, state, {"tier": self.tiers[place], "step": "0"})
+        return name
+
+    def _list_inputs(self) -> tuple[TensorSpec, ...]:
+        """Return the model inputs that the stages take."""
+        wanted = {spec.name: spec for stage in self.halves.training for spec in stage.inputs}
+        return tuple(wanted[name] for name in self.prepared.graph.inputs if name in wanted)
+
+    def _check(
+        self, folder: Path, section: TrainingSection, engine: EngineOptions
+    ) -> Agreement | None:
+        """Hold the halves against the whole on inputs like those the model was run on."""
+        label = self._draw_label(section)
+        if label is None:
+            return None
+        inputs = {spec.name: spec.dtype for spec in section.inputs}
+        feeds = [self.prepared.batches[step % len(self.prepared.batches)] for step in range(_STEPS)]
+        batches = [
+            Batch(
+                id=f"0/{step}",
+                inputs={name: np.asarray(feed[name], dtype) for name, dtype in inputs.items()},
+                label=label,
+            )
+            for step, feed in enumerate(feeds)
+        ]
+        state = OrtState({n: s.value for n, s in self.halves.states.items()}, engine)
+        whole = open_stateful(
+            self.halves.whole.proto.SerializeToString(), state, self.halves.whole.updates, engine
+        )
+        device = section.open_device(folder, engine)
+        server = section.open_server(folder, engine)
+        try:
+            return check_agreement(device, server, whole, state, batches)
+        except ParityError as error:
+            raise ParityError(
+                f"{error}. Nothing was written; --no-verify writes the stages all the same."
+            ) from error
+        finally:
+            for half in (device, server, whole):
+                half.close()
+
+    def _draw_label(self, section: TrainingSection) -> Array | None:
+        """Draw labels that fit the predictions; None where their shape is not known."""
+        predictions = self.prepared.tensors.get(section.predictions)
+        shape = _bind(section.label.shape, predictions, section.class_axis)
+        if shape is None:
+            return None
+        random = np.random.default_rng(0)
+        if section.class_axis is None:
+            drawn = random.standard_normal(shape)
+            return np.asarray(drawn if section.label.dtype != "int64" else drawn > 0).astype(
+                section.label.dtype
+            )
+        assert predictions is not None  # noqa: S101 - their shape was just used
+        classes = (predictions.shape or ())[section.class_axis]
+        return random.integers(0, int(classes or 1), shape).astype(np.int64)
+
+
+def _bind(
+    shape: tuple[int | str | None, ...] | None,
+    predictions: TensorSpec | None,
+    class_axis: int | None,
+) -> tuple[int, ...] | None:
+    """Return a label's real shape: that of the predictions, without the classes."""
+    if predictions is None or predictions.shape is None or shape is None:
+        return None
+    sizes = [
+        size
+        for axis, size in enumerate(predictions.shape)
+        if isinstance(size, int) and axis != class_axis
+    ]
+    if len(sizes) < len(shape):
+        return None
+    return tuple(
+        dim if isinstance(dim, int) else size for dim, size in zip(shape, sizes, strict=False)
+    )
+
+
+def _hash(path: Path) -> str:
+    """Return a file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

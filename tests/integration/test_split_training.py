@@ -1,0 +1,196 @@
+"""Split training equals unsplit training bit for bit: the property that everything rests on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxsplit.autodiff.halves.recipe import Optimizer, Recipe
+from onnxsplit.engines.port import Array
+from onnxsplit.errors import RequestError, UnsupportedModelError
+from onnxsplit.training.data import Batch
+from onnxsplit.training.ports import StepRequest
+from onnxsplit.workflows.training_stages import find_trained
+from tests.training_models import (
+    draw_batch,
+    make_attention,
+    make_perceptron,
+    make_tied,
+    place_first,
+    read,
+)
+from tests.training_runs import Pair, open_pair
+
+STEPS = 20
+SGD = Optimizer(name="sgd", momentum=0.9, weight_decay=0.001)
+ADAM = Optimizer(name="adam")
+ADAMW = Optimizer(name="adamw", weight_decay=0.01)
+Make = Callable[[], onnx.ModelProto]
+SHAPES: dict[Make, tuple[tuple[int, ...], int]] = {
+    make_perceptron: ((8,), 4),
+    make_attention: ((5, 8), 3),
+    make_tied: ((6,), 3),
+}
+
+
+def make_pair(make: Make, count: int, recipe: Recipe, folder: Path) -> Pair:
+    model, graph = read(make())
+    placement = place_first(graph, count)
+    return open_pair(model, placement, find_trained(graph, recipe.frozen), recipe, folder)
+
+
+def make_batch(make: Make, step: int) -> Batch:
+    shape, classes = SHAPES[make]
+    rows = 6 if step % 3 else 5  # a last batch is seldom full
+    values, label = draw_batch(shape, classes, rows, seed=step)
+    return Batch(id=f"1/{step}", inputs={"x": values}, label=label)
+
+
+def train_both(pair: Pair, make: Make, steps: int = STEPS) -> list[float]:
+    losses = []
+    for step in range(1, steps + 1):
+        figures, expected = pair.step(make_batch(make, step), step)
+        assert figures.score.loss == expected, f"step {step}"
+        losses.append(expected)
+    found, wanted = pair.read()
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name].tobytes() == value.tobytes(), name
+    return losses
+
+
+@pytest.mark.parametrize("labels_at", ["server", "device"])
+@pytest.mark.parametrize("optimizer", [SGD, ADAM, ADAMW], ids=["sgd", "adam", "adamw"])
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        *((make_perceptron, count) for count in (1, 2, 3, 5, 6)),
+        *((make_attention, count) for count in (1, 4, 9, 13)),
+        (make_tied, 2),
+    ],
+)
+def test_halves_learn_what_the_whole_learns_bit_for_bit(
+    make: Make, count: int, optimizer: Optimizer, labels_at: str, tmp_path: Path
+) -> None:
+    recipe = Recipe(labels_at=labels_at, optimizer=optimizer)  # type: ignore[arg-type]  # one of two
+    pair = make_pair(make, count, recipe, tmp_path)
+    before = pair.state.read()
+    losses = train_both(pair, make)
+    after = pair.state.read()
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert all(not np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("labels_at", ["server", "device"])
+def test_a_forward_pass_run_again_gives_the_same_bits_and_keeps_less(
+    labels_at: str, tmp_path: Path
+) -> None:
+    kept = {}
+    for recompute in (False, True):
+        folder = tmp_path / str(recompute)
+        folder.mkdir()
+        recipe = Recipe(labels_at=labels_at, recompute=recompute)  # type: ignore[arg-type]  # one of two
+        pair = make_pair(make_perceptron, 5, recipe, folder)
+        train_both(pair, make_perceptron)
+        figures, _ = pair.step(make_batch(make_perceptron, STEPS + 1), STEPS + 1)
+        kept[recompute] = figures.saved_bytes
+    x = make_batch(make_perceptron, STEPS + 1).inputs["x"]
+    assert kept[True] == x.nbytes < kept[False]
+
+
+def test_labels_on_the_device_never_reach_the_server(tmp_path: Path) -> None:
+    pair = make_pair(make_perceptron, 3, Recipe(labels_at="device"), tmp_path)
+    asked: list[StepRequest] = []
+    answer = pair.server.run_stage
+
+    class Watching:
+        def run_stage(self, request: StepRequest) -> object:
+            asked.append(request)
+            return answer(request)
+
+    batch = make_batch(make_perceptron, 1)
+    pair.device.step(Watching(), batch, 0.05, 1)  # type: ignore[arg-type]  # the part that is used
+    assert [request.stage for request in asked] == ["server_forward", "server_backward"]
+    assert all(request.labels is None for request in asked)
+    assert all("label" not in request.crossings for request in asked)
+
+
+def test_frozen_parameters_stay_constants_and_need_no_gradient(tmp_path: Path) -> None:
+    recipe = Recipe(frozen=("fc1", "op:BatchNormalization"))
+    pair = make_pair(make_perceptron, 3, recipe, tmp_path)
+    assert set(pair.halves.states) == {
+        *("w2", "b2", "w3", "b3"),
+        *("momentum|w2", "momentum|b2", "momentum|w3", "momentum|b3"),
+    }
+    assert [stage.name for stage in pair.halves.training] == ["device_forward", "server_train"]
+    train_both(pair, make_perceptron)
+    figures, _ = pair.step(make_batch(make_perceptron, 21), 21)
+    assert figures.received_bytes == 0
+    assert figures.saved_bytes == 0
+
+
+def test_merged_parameters_are_trained_apart_unless_they_are_to_stay_tied(tmp_path: Path) -> None:
+    apart = make_pair(make_tied, 2, Recipe(), tmp_path)
+    assert {"w", "w@again", "ut"} <= set(apart.halves.states)
+    assert any("--tied keep" in note for note in apart.halves.forward.notes)
+    (tmp_path / "kept").mkdir()
+    kept = make_pair(make_tied, 4, Recipe(tied="keep"), tmp_path / "kept")
+    assert "w@again" not in kept.halves.states
+    assert any("--tied untie" in note for note in kept.halves.forward.notes)
+
+
+def test_a_tied_parameter_on_both_tiers_is_refused_by_name() -> None:
+    with pytest.raises(
+        UnsupportedModelError, match=r"'w' is kept tied.*encode, again.*--tied untie"
+    ):
+        make_pair(make_tied, 2, Recipe(tied="keep"), Path())
+
+
+def test_running_statistics_are_those_of_the_batches(tmp_path: Path) -> None:
+    pair = make_pair(make_perceptron, 3, Recipe(), tmp_path)
+    state = pair.state.read()
+    batch = make_batch(make_perceptron, 1)
+    made = batch.inputs["x"] @ state["w1"].T + state["b1"]
+    pair.step(batch, 1)
+    found = pair.device.read_state()
+    np.testing.assert_allclose(
+        found["m"], 0.9 * state["m"] + 0.1 * made.mean(axis=0), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(found["v"], 0.9 * state["v"] + 0.1 * made.var(axis=0), rtol=1e-5)
+
+
+def test_the_server_learns_each_step_once_and_in_order(tmp_path: Path) -> None:
+    pair = make_pair(make_perceptron, 3, Recipe(labels_at="device"), tmp_path)
+    crossings = {"r": np.ones((2, 16), np.float32)}
+
+    def ask(stage: str, step: int, batch_id: str, **values: Array) -> StepRequest:
+        return StepRequest(
+            stage=stage,
+            crossings=values,
+            labels=None,
+            learning_rate=0.1,
+            step=step,
+            batch_id=batch_id,
+        )
+
+    with pytest.raises(RequestError, match="next step is 1"):
+        pair.server.run_stage(ask("server_forward", 2, "1/1", **crossings))
+    first = pair.server.run_stage(ask("server_forward", 1, "1/0", **crossings))
+    assert pair.server.run_stage(ask("server_forward", 1, "1/0", **crossings)) is first
+    with pytest.raises(RequestError, match="the turn of 'server_backward'") as refused:
+        pair.server.run_stage(ask("server_backward", 1, "1/7"))
+    assert refused.value.status == 409
+    assert pair.server.steps == 0
+    with pytest.raises(RequestError, match="no stage 'nonsense'"):
+        pair.server.run_stage(ask("nonsense", 1, "1/0"))
+
+
+def test_evaluation_learns_nothing(tmp_path: Path) -> None:
+    pair = make_pair(make_perceptron, 3, Recipe(), tmp_path)
+    before, _ = pair.read()
+    score = pair.device.evaluate(pair.server, make_batch(make_perceptron, 1))
+    after, _ = pair.read()
+    assert score.rows == 6
+    assert all(np.array_equal(before[name], after[name]) for name in before)
