@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
     from onnxsplit.workflows.profiling import profile as profile
+    from onnxsplit.workflows.serving import serve as serve
     from onnxsplit.workflows.simulating import simulate as simulate
     from onnxsplit.workflows.stage_times import time_stages as time_stages
     from onnxsplit.workflows.training import train as train
@@ -76,6 +77,7 @@ _HOMES = {
     "merge": "workflows.merging",
     "plan": "workflows.planning",
     "profile": "workflows.profiling",
+    "serve": "workflows.serving",
     "simulate": "workflows.simulating",
     "time_stages": "workflows.stage_times",
     "train": "workflows.training",
@@ -109,6 +111,7 @@ __all__ = [
     "merge",
     "plan",
     "profile",
+    "serve",
     "simulate",
     "time_stages",
     "train",

@@ -16,6 +16,7 @@ from onnxsplit.cli.commands.merging import merge
 from onnxsplit.cli.commands.planning import plan
 from onnxsplit.cli.commands.profiling import profile
 from onnxsplit.cli.commands.running import run as run_split
+from onnxsplit.cli.commands.serving import serve
 from onnxsplit.cli.commands.simulation import simulate
 from onnxsplit.cli.commands.training import train
 from onnxsplit.cli.commands.verification import verify
@@ -35,7 +36,20 @@ application = typer.Typer(
         " 130 interrupted."
     ),
 )
-for _command in (cut, profile, plan, frontier, verify, inspect, merge, train, export, simulate):
+_COMMANDS = (
+    cut,
+    profile,
+    plan,
+    frontier,
+    verify,
+    inspect,
+    merge,
+    train,
+    serve,
+    export,
+    simulate,
+)
+for _command in _COMMANDS:
     application.command()(_command)
 application.command("run")(run_split)
 

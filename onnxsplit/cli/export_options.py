@@ -30,27 +30,9 @@ class AcceleratorName(StrEnum):
     OPENVINO = "openvino"
 
 
-Folders = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="DIR...", help="Folders written by `cut`; each becomes a model of its own name."
-    ),
-]
 To = Annotated[EngineName, typer.Option("--to", help="The engine that will load it.")]
 OutputRepository = Annotated[
     Path, typer.Option("--output", "-o", metavar="REPO", help="Folder to write.")
-]
-Names = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="The model's name, one for each DIR; default: the folder's, without .split.",
-    ),
-]
-Tier = Annotated[
-    str | None,
-    typer.Option("--tier", metavar="NAME", help="Whose stage; default: the last one's."),
 ]
 Accelerator = Annotated[
     AcceleratorName, typer.Option("--accelerator", help="What runs the models.")

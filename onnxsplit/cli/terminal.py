@@ -72,6 +72,14 @@ class Terminal:
 
                 write_result(render_text(page, stream=sys.stdout))
 
+    def announce(self, text: str, document: Mapping[str, Any]) -> None:
+        """Tell how long work goes on: talk on stderr, or one line of JSON on stdout."""
+        if self.output_format is OutputFormat.JSON:
+            write_result(json.dumps(document, allow_nan=False))
+        elif sys.stderr is not None and not self.is_quiet:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
     def complain(self, *, kind: str, message: str, exit_code: int) -> None:
         """Print an error."""
         if self.output_format is OutputFormat.JSON:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
 from onnxsplit.manifest import Manifest, StageEntry
-from onnxsplit.model.bundle import StoredBundle, name_files
+from onnxsplit.model.bundle import StoredBundle, name_bundle
 
-BUNDLE_SUFFIX = ".split"
 MODEL_FILE = "model.onnx"
 VERSION = "1"
 Source = Path | bytes
@@ -109,8 +108,7 @@ def _list_own(name: str, bundle: StoredBundle, tier: str | None) -> Iterator[Ser
 
 def _name_bundles(bundles: Sequence[StoredBundle]) -> list[str]:
     """Name bundles by their folders."""
-    stems = [bundle.folder.resolve().name.removesuffix(BUNDLE_SUFFIX) for bundle in bundles]
-    return [name_files([stem])[stem] for stem in stems]
+    return [name_bundle(bundle.folder) for bundle in bundles]
 
 
 def _find_double(names: Sequence[str]) -> str:

@@ -21,6 +21,9 @@ from onnxsplit.model.publication import check_place, open_draft, publish, transl
 from onnxsplit.model.saving import SavedModel, write_model
 from onnxsplit.model.stages import Stage
 
+BUNDLE_SUFFIX = ".split"
+"""What folders' names end with by default."""
+
 _LONGEST_STEM = 100
 
 Describe = Callable[[Path, tuple[StageEntry, ...]], Manifest]
@@ -39,6 +42,18 @@ class StoredBundle:
 
     folder: Path
     manifest: Manifest
+
+
+def name_bundle(folder: Path) -> str:
+    """Return the name under which a bundle's stage is served, unless it is given another.
+
+    Examples
+    --------
+    >>> name_bundle(Path("somewhere/squeezenet.split"))
+    'squeezenet'
+    """
+    stem = folder.resolve().name.removesuffix(BUNDLE_SUFFIX)
+    return name_files([stem])[stem]
 
 
 def write_bundle(

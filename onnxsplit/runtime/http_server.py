@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -165,6 +166,6 @@ def _listen(options: HttpOptions) -> socket.socket:
         return socket.create_server((options.host, options.port), family=family, backlog=128)
     except OSError as error:
         raise UsageError(
-            f"Can't listen on {options.host} port {options.port}: {error.strerror or error};"
+            f"Can't listen on {options.host} port {options.port}: {os.strerror(error.errno or 0)};"
             " choose others with --host and --port."
         ) from error

@@ -17,7 +17,8 @@ from onnxsplit.runtime.sequences import SequenceStore
 from onnxsplit.runtime.session_models import SessionModel
 from onnxsplit.runtime.stateful_models import ResidentState, StatefulModel
 
-OpenSession = Callable[[Path, EngineOptions], Session]
+OpenSession = Callable[[bytes | Path, EngineOptions], Session]
+"""Loads a model, or its file, into an engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

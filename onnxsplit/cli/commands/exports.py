@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import export_options, options
+from onnxsplit.cli import export_options, options, server_options
 from onnxsplit.cli.export_options import AcceleratorName
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -10,12 +10,12 @@ from onnxsplit.cli.terminal import Terminal
 
 def export(  # noqa: PLR0913 - one parameter for each option
     context: typer.Context,
-    folders: export_options.Folders,
+    folders: server_options.Folders,
     *,
     to: export_options.To,
     output: export_options.OutputRepository,
-    name: export_options.Names = None,
-    tier: export_options.Tier = None,
+    name: server_options.Names = None,
+    tier: server_options.Tier = None,
     accelerator: export_options.Accelerator = AcceleratorName.CPU,
     instances: export_options.Instances = 1,
     max_batch: export_options.MaxBatch = export_options.DEFAULT_MAX_BATCH,

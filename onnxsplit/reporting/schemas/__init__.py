@@ -17,6 +17,7 @@ SCHEMA_NAMES = (
     "merge",
     "run",
     "export",
+    "server",
     "simulation",
     "error",
 )

@@ -1,0 +1,72 @@
+"""``onnxsplit serve``."""
+
+import signal
+
+import typer
+
+from onnxsplit.cli import options, server_options
+from onnxsplit.cli.formats import OutputFormat
+from onnxsplit.cli.terminal import Terminal
+from onnxsplit.units import parse_duration, parse_size
+
+
+def serve(  # noqa: PLR0913 - typer reads one parameter for each option
+    context: typer.Context,
+    folders: server_options.Folders,
+    *,
+    name: server_options.Names = None,
+    tier: server_options.Tier = None,
+    host: server_options.Host = server_options.DEFAULT_HOST,
+    port: server_options.Port = server_options.DEFAULT_PORT,
+    tls_cert: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
+    tls_client_ca: server_options.TlsClientAuthority = None,
+    token_file: server_options.TokenFile = None,
+    max_request_bytes: server_options.MaxRequestBytes = server_options.DEFAULT_REQUEST_BYTES,
+    queue: server_options.Queue = server_options.DEFAULT_QUEUE,
+    workers: server_options.Workers = None,
+    max_sequences: server_options.MaxSequences = server_options.DEFAULT_SEQUENCES,
+    sequence_expiry: server_options.SequenceExpiry = server_options.DEFAULT_EXPIRY,
+    drain: server_options.Drain = server_options.DEFAULT_DRAIN,
+    threads: options.Threads = None,
+    provider: options.Provider = None,
+    config: options.Config = None,
+    output_format: options.Format = OutputFormat.TABLE,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Serve the server half by the Open Inference Protocol, until SIGTERM or Ctrl-C."""
+    del config  # read before this runs
+    terminal = context.ensure_object(Terminal)
+    terminal.settle(output_format, quiet=quiet, debug=debug)
+    with terminal.working() as progress:
+        from onnxsplit.workflows import serving  # noqa: PLC0415 - help must not load it
+
+        server = serving.serve(
+            folders,
+            names=tuple(name or ()),
+            tier=tier,
+            host=host,
+            port=port,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+            token=None if token_file is None else serving.read_token(token_file),
+            max_request_bytes=parse_size(max_request_bytes),
+            queue=queue,
+            workers=workers,
+            threads=threads,
+            provider=provider,
+            sequences=max_sequences,
+            sequence_seconds=parse_duration(sequence_expiry),
+            drain_seconds=parse_duration(drain),
+            progress=progress,
+        )
+    from onnxsplit.reporting.server_report import describe_server, server_document  # noqa: PLC0415 - likewise
+
+    with server:
+        told = server_document(server.url, server.models, server.notes)
+        terminal.announce(describe_server(server.url, server.models, server.notes), told)
+        ended_by = server.wait()
+    if ended_by is signal.SIGINT:
+        raise KeyboardInterrupt

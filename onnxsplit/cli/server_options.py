@@ -1,0 +1,104 @@
+"""The options of what serves bundles, here or elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxsplit.cli.arguments import whole_number
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+DEFAULT_REQUEST_BYTES = "256MiB"
+DEFAULT_QUEUE = 64
+DEFAULT_SEQUENCES = 64
+DEFAULT_EXPIRY = "600s"
+DEFAULT_DRAIN = "30s"
+
+Folders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DIR...", help="Folders written by `cut`; each becomes a model of its own name."
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="The model's name, one for each DIR; default: the folder's, without .split.",
+    ),
+]
+Tier = Annotated[
+    str | None,
+    typer.Option("--tier", metavar="NAME", help="Whose stage; default: the last one's."),
+]
+Host = Annotated[
+    str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all.")
+]
+Port = Annotated[
+    int,
+    typer.Option("--port", parser=whole_number(0), metavar="N", help="Port; 0 for a free one."),
+]
+MaxRequestBytes = Annotated[
+    str, typer.Option("--max-request-bytes", metavar="SIZE", help="Larger requests are refused.")
+]
+Queue = Annotated[
+    int,
+    typer.Option(
+        "--queue", parser=whole_number(0), metavar="N", help="Requests that may wait; more: 429."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        parser=whole_number(1),
+        metavar="N",
+        help="Requests that run at a time; default: the number of cores, at least 2.",
+    ),
+]
+TlsCertificate = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS with this certificate (PEM)."),
+]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key (PEM).")
+]
+TlsClientAuthority = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="Ask clients for a certificate that one of these authorities signed (PEM).",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="Requests must show the bearer token in this file's first line.",
+    ),
+]
+MaxSequences = Annotated[
+    int,
+    typer.Option(
+        "--max-sequences",
+        parser=whole_number(1),
+        metavar="N",
+        help="Sequences whose states are kept at a time.",
+    ),
+]
+SequenceExpiry = Annotated[
+    str,
+    typer.Option(
+        "--sequence-expiry", metavar="DURATION", help="A sequence that rests for longer is dropped."
+    ),
+]
+Drain = Annotated[
+    str,
+    typer.Option(
+        "--drain", metavar="DURATION", help="How long running requests may take at the end."
+    ),
+]
