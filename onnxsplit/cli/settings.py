@@ -29,6 +29,10 @@ INTEGERS = frozenset(
         "warmup",
         "decay-every",
         "checkpoint-every",
+        "port",
+        "queue",
+        "workers",
+        "max-sequences",
     }
 )
 NUMBERS = frozenset(

@@ -116,7 +116,9 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
         sequences=sequences,
         sequence_seconds=sequence_seconds,
     )
-    room = ServiceOptions(workers=workers or max(2, count_cores()), queue=queue)
+    room = ServiceOptions(
+        workers=max(2, count_cores()) if workers is None else workers, queue=queue
+    )
     with ExitStack() as stack:
         models: list[ServedModel] = []
         open_once = _open_each_once()

@@ -77,7 +77,8 @@ def _encode(net: Builder, x: Feature, bias: gs.Tensor, *, layers: int) -> Featur
 def build_gpt2(settings: Settings) -> onnx.ModelProto:
     """Build a decoder like GPT-2 small (Radford et al. 2019); input and output share a table.
 
-    With a cache it takes ``position_ids`` as well, as exporters have it.
+    With a cache it takes ``position_ids`` as well, as exporters have it, and each layer makes its
+    own mask from what it sees, so that nothing but the hidden state goes from layer to layer.
     """
     net = Builder(settings)
     width = HEAD_WIDTH * max(1, round(12 * settings.width))
@@ -89,18 +90,23 @@ def build_gpt2(settings: Settings) -> onnx.ModelProto:
     layers = settings.repeats(12)
     cache: list[list[gs.Variable]] = [[] for _ in range(layers)]
     if settings.past_length is None:
-        rows, bias = _positions(net, ids, places), _causal_bias(net, ids)
+        rows, shared = _positions(net, ids, places), _causal_bias(net, ids, _store_mask(net))
     else:
         numbers = net.add_input(
             "position_ids", np.int64, [settings.batch, settings.sequence_length]
         )
         cache = net.add_cache(layers, width // HEAD_WIDTH, HEAD_WIDTH)
         rows = net.apply("Gather", "positions", [places, numbers])
-        bias = _causal_bias(net, ids, cache[0][0])
+        mask = _store_mask(net)
     hidden = Feature(net.apply("Add", "embed", [x, rows]), width)
     for layer in range(layers):
         name = f"h{layer}"
         y = normalise(net, hidden, f"{name}/norm1")
+        bias = (
+            _causal_bias(net, y.tensor, mask, f"{name}/causal", cache[layer][0])
+            if cache[layer]
+            else shared
+        )
         y = attend(net, y, bias, f"{name}/attention", fused=True, cache=cache[layer])
         hidden = net.add(hidden, y, f"{name}/add1")
         y = project(net, normalise(net, hidden, f"{name}/norm2"), 4 * width, f"{name}/fc")
@@ -152,17 +158,28 @@ def _mask_bias(net: Builder, mask: gs.Tensor) -> gs.Variable:
     return net.apply("Mul", "mask/bias", [gaps, net.scalar("mask/masked", _MASKED)])
 
 
-def _causal_bias(net: Builder, ids: gs.Tensor, past: gs.Tensor | None = None) -> gs.Variable:
-    """Cut the causal bias for as many tokens as there are out of the one for all."""
+def _store_mask(net: Builder) -> gs.Constant:
+    """Make the causal bias for all tokens that the network can see."""
     full = np.triu(np.full((_CONTEXT, _CONTEXT), _MASKED, dtype=np.float32), k=1)
-    length = _length(net, ids, "causal")
-    starts: gs.Tensor = net.integers("causal/starts", [0, 0])
+    return net.store("causal/bias", full)
+
+
+def _causal_bias(
+    net: Builder,
+    tokens: gs.Tensor,
+    mask: gs.Constant,
+    name: str = "causal",
+    past: gs.Tensor | None = None,
+) -> gs.Variable:
+    """Cut the causal bias for as many tokens as there are out of the one for all."""
+    length = _length(net, tokens, name)
+    starts: gs.Tensor = net.integers(f"{name}/starts", [0, 0])
     if past is not None:
-        shape = net.apply("Shape", "causal/past/shape", [past])
-        axis, zero = net.integers("causal/past/axis", [2]), net.integers("causal/past/zero", [0])
-        before = net.apply("Gather", "causal/past", [shape, axis], {"axis": 0})
-        starts = net.apply("Concat", "causal/begins", [before, zero], {"axis": 0})
-        length = net.apply("Add", "causal/total", [before, length])
-    ends = net.apply("Concat", "causal/ends", [length, length], {"axis": 0})
-    axes = net.integers("causal/axes", [0, 1])
-    return net.apply("Slice", "causal", [net.store("causal/bias", full), starts, ends, axes])
+        shape = net.apply("Shape", f"{name}/past/shape", [past])
+        axis, zero = net.integers(f"{name}/past/axis", [2]), net.integers(f"{name}/past/zero", [0])
+        before = net.apply("Gather", f"{name}/past", [shape, axis], {"axis": 0})
+        starts = net.apply("Concat", f"{name}/begins", [before, zero], {"axis": 0})
+        length = net.apply("Add", f"{name}/total", [before, length])
+    ends = net.apply("Concat", f"{name}/ends", [length, length], {"axis": 0})
+    axes = net.integers(f"{name}/axes", [0, 1])
+    return net.apply("Slice", name, [mask, starts, ends, axes])
