@@ -40,6 +40,15 @@ Port = Annotated[
     int,
     typer.Option("--port", parser=whole_number(0), metavar="N", help="Port; 0 for a free one."),
 ]
+GrpcPort = Annotated[
+    int | None,
+    typer.Option(
+        "--grpc-port",
+        parser=whole_number(0),
+        metavar="N",
+        help="Speak gRPC on this port as well (usually 8001); 0 for a free one.",
+    ),
+]
 MaxRequestBytes = Annotated[
     str, typer.Option("--max-request-bytes", metavar="SIZE", help="Larger requests are refused.")
 ]

@@ -30,6 +30,7 @@ INTEGERS = frozenset(
         "decay-every",
         "checkpoint-every",
         "port",
+        "grpc-port",
         "queue",
         "workers",
         "max-sequences",

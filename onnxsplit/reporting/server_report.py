@@ -9,20 +9,23 @@ from onnxsplit.runtime.metadata_codec import write_metadata
 SERVER_SCHEMA = "onnxsplit.server/1"
 
 
-def describe_server(url: str, models: Sequence[ModelMetadata], notes: Sequence[str]) -> str:
+def describe_server(
+    urls: Sequence[str], models: Sequence[ModelMetadata], notes: Sequence[str]
+) -> str:
     """Say what is served where, and what to know about it."""
     served = ", ".join(map(_describe_model, models))
-    lines = [f"Serving {served} at {url} until SIGTERM or Ctrl-C."]
+    lines = [f"Serving {served} at {' and '.join(urls)} until SIGTERM or Ctrl-C."]
     return "\n".join([*lines, *(f"warning: {note}" for note in notes)])
 
 
 def server_document(
-    url: str, models: Sequence[ModelMetadata], notes: Sequence[str]
+    urls: Sequence[str], models: Sequence[ModelMetadata], notes: Sequence[str]
 ) -> dict[str, Any]:
     """Return what ``serve --format json`` prints when requests may come."""
     return {
         "schema": SERVER_SCHEMA,
-        "url": url,
+        "url": urls[0],
+        "urls": list(urls),
         "models": [write_metadata(model) for model in models],
         "notes": list(notes),
     }

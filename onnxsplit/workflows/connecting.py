@@ -9,7 +9,7 @@ from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
 from onnxsplit.errors import BundleError, ChecksumMismatchError, UsageError
 from onnxsplit.manifest import Manifest
-from onnxsplit.model.bundle import StoredBundle, read_bundle
+from onnxsplit.model.bundle import StoredBundle, name_bundle, read_bundle
 from onnxsplit.model.loading import ModelSource, load_model
 from onnxsplit.model.merging import merge_stages
 from onnxsplit.runtime.client_security import ClientSecurity, read_token
@@ -189,11 +189,6 @@ def open_half(
         load_whole=load_whole,
         deadline_seconds=options.deadline_seconds,
     )
-
-
-def name_bundle(folder: Path) -> str:
-    """Return the name under which a bundle's server half is served, unless it is given another."""
-    return folder.resolve().name.removesuffix(".split")
 
 
 def _open(bundle: StoredBundle, cut: str, base: str, options: ConnectOptions) -> SplitCut:

@@ -17,7 +17,7 @@ from onnxsplit.runtime.http_limits import HttpLimits
 from onnxsplit.runtime.http_server import HttpOptions, HttpServer, is_loopback
 from onnxsplit.runtime.ports import ServedModel
 from onnxsplit.runtime.repository import ModelRepository
-from onnxsplit.runtime.running_server import RunningServer
+from onnxsplit.runtime.running_server import RunningServer, Server
 from onnxsplit.runtime.served_probe import load_probe
 from onnxsplit.runtime.served_stages import OpenSession, StageOptions, choose_stage, load_stage
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
@@ -42,6 +42,7 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     tier: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
+    grpc_port: int | None = None,
     tls_cert: str | os.PathLike[str] | None = None,
     tls_key: str | os.PathLike[str] | None = None,
     tls_client_ca: str | os.PathLike[str] | None = None,
@@ -69,6 +70,8 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
         Whose stage is served; the last one's if not given.
     host, port
         Where to listen; port 0 takes any that is free.
+    grpc_port : int, optional
+        Speak gRPC on this port as well (extra ``grpc``).
     tls_cert, tls_key, tls_client_ca : path, optional
         Speak HTTPS, and perhaps ask clients for certificates that this authority signed.
     token : str, optional
@@ -95,7 +98,7 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     Raises
     ------
     UsageError
-        An option is wrong, the address is taken, or the extra ``serve`` is not installed.
+        An option is wrong, the address is taken, or an extra is not installed.
     BundleError
         A bundle is malformed, or a file is not the one that was written.
     ModelError
@@ -128,25 +131,27 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
             stack.callback(models[-1].close)
         models.append(load_probe(open_session))
         service = stack.enter_context(InferenceService(ModelRepository(models), room))
-        server = HttpServer(service, options)
+        servers: list[Server] = [stack.enter_context(HttpServer(service, options))]
+        if grpc_port is not None:
+            servers.append(_open_grpc(service, options, grpc_port))
         stack.pop_all()
-    return RunningServer(service, [server], notes=list(_note(options)), drain_seconds=drain_seconds)
+    return RunningServer(service, servers, notes=list(_note(options)), drain_seconds=drain_seconds)
 
 
-def read_token(path: Path) -> str:
-    """Read a token from a file's first line.
+def _open_grpc(service: InferenceService, options: HttpOptions, port: int) -> Server:
+    """Speak gRPC with the same address, certificates, token and limits."""
+    from onnxsplit.runtime.grpc_server import GrpcOptions, GrpcServer  # noqa: PLC0415 - an extra
 
-    Raises
-    ------
-    UsageError
-        The file can't be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"--token-file {path} can't be read: {reason}.") from error
-    return lines[0].strip() if lines else ""
+    return GrpcServer(
+        service,
+        GrpcOptions(
+            host=options.host,
+            port=port,
+            tls=options.tls,
+            token=options.token,
+            message_bytes=options.limits.request_bytes,
+        ),
+    )
 
 
 def _load(

@@ -150,7 +150,9 @@ def test_sigterm_finishes_what_was_begun_and_ends_with_0(bundle: Path) -> None:
 
 
 def test_an_interrupt_ends_with_130(bundle: Path) -> None:
-    with start(bundle, "--quiet") as process:
+    with start(bundle, "--quiet", "--grpc-port", "0") as process:
+        fit(process.document)
+        assert process.document["urls"][1].startswith("grpc://127.0.0.1:")
         process.popen.send_signal(signal.SIGINT)
         _, err = process.popen.communicate(timeout=60)
     assert process.popen.returncode == 130

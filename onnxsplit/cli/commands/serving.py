@@ -18,6 +18,7 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     tier: server_options.Tier = None,
     host: server_options.Host = server_options.DEFAULT_HOST,
     port: server_options.Port = server_options.DEFAULT_PORT,
+    grpc_port: server_options.GrpcPort = None,
     tls_cert: server_options.TlsCertificate = None,
     tls_key: server_options.TlsKey = None,
     tls_client_ca: server_options.TlsClientAuthority = None,
@@ -40,7 +41,8 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
     with terminal.working() as progress:
-        from onnxsplit.workflows import serving  # noqa: PLC0415 - help must not load it
+        from onnxsplit.runtime.client_security import read_token  # noqa: PLC0415 - help must not load it
+        from onnxsplit.workflows import serving  # noqa: PLC0415 - likewise
 
         server = serving.serve(
             folders,
@@ -48,10 +50,11 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
             tier=tier,
             host=host,
             port=port,
+            grpc_port=grpc_port,
             tls_cert=tls_cert,
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
-            token=None if token_file is None else serving.read_token(token_file),
+            token=None if token_file is None else read_token(token_file),
             max_request_bytes=parse_size(max_request_bytes),
             queue=queue,
             workers=workers,
@@ -65,8 +68,8 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     from onnxsplit.reporting.server_report import describe_server, server_document  # noqa: PLC0415 - likewise
 
     with server:
-        told = server_document(server.url, server.models, server.notes)
-        terminal.announce(describe_server(server.url, server.models, server.notes), told)
+        told = server_document(server.urls, server.models, server.notes)
+        terminal.announce(describe_server(server.urls, server.models, server.notes), told)
         ended_by = server.wait()
     if ended_by is signal.SIGINT:
         raise KeyboardInterrupt
