@@ -17,7 +17,7 @@ import onnx.version_converter
 from onnxsplit.autodiff.paths import list_differentiable
 from onnxsplit.autodiff.rules import find_rule
 from onnxsplit.errors import UnsupportedModelError
-from onnxsplit.model.inference import infer_specs
+from onnxsplit.model.inference import copy_without_weights, infer_specs
 from onnxsplit.model.loading import LoadedModel, load_model
 from onnxsplit.model.randomness import clean_domain
 
@@ -50,7 +50,7 @@ def prepare_model(model: LoadedModel) -> LoadedModel:
         proto = _attempt("write out its functions", onnx.inliner.inline_local_functions, proto)
     if find_opset(proto) < OLDEST_OPSET:
         proto = _attempt(f"raise its opset to {OLDEST_OPSET}", _raise_opset, proto)
-    composed = _find_composed(load_model(proto))
+    composed = _find_composed(replace(model, proto=proto))
     if composed:
         proto = _attempt(
             f"write out {', '.join(composed)}",
@@ -73,11 +73,7 @@ def find_opset(proto: onnx.ModelProto, domain: str = "") -> int:
 
 def _raise_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Convert to the oldest opset that rules know."""
-    raised = onnx.version_converter.convert_version(proto, OLDEST_OPSET)
-    # The converter forgets what is not of the graph.
-    raised.metadata_props.extend(proto.metadata_props)
-    raised.ir_version = max(proto.ir_version, raised.ir_version)
-    return raised
+    return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
 
 
 def _find_composed(model: LoadedModel) -> list[str]:
@@ -107,11 +103,32 @@ def _is_composed(op_type: str, opset: int) -> bool:
 def _attempt(
     what: str, convert: Callable[[onnx.ModelProto], onnx.ModelProto], proto: onnx.ModelProto
 ) -> onnx.ModelProto:
-    """Run one of onnx's converters and say what failed."""
+    """Run one of onnx's converters, on a copy without weights, and say what failed."""
+    skeleton = copy_without_weights(proto)
     try:
-        return convert(proto)
+        return _restore(convert(skeleton), skeleton, proto)
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         raise UnsupportedModelError(
             f"To train the model, onnx must {what}, and can't: {error}. Export the model anew with"
             f" opset {OLDEST_OPSET} or newer."
         ) from error
+
+
+def _restore(
+    converted: onnx.ModelProto, skeleton: onnx.ModelProto, proto: onnx.ModelProto
+) -> onnx.ModelProto:
+    """Put back, in place, what onnx's converters would copy or lose: weights and metadata."""
+    kept = {tensor.name for tensor in skeleton.graph.initializer}
+    hidden = [tensor for tensor in proto.graph.initializer if tensor.name not in kept]
+    graph = converted.graph
+    added = {tensor.name for tensor in hidden} - {value.name for value in proto.graph.input}
+    inputs = [value for value in graph.input if value.name not in added]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(hidden)
+    graph.sparse_initializer.extend(proto.graph.sparse_initializer)
+    del converted.metadata_props[:]
+    converted.metadata_props.extend(proto.metadata_props)
+    converted.producer_name = proto.producer_name
+    converted.ir_version = max(proto.ir_version, converted.ir_version)
+    return converted

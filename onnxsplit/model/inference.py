@@ -29,7 +29,7 @@ def infer_specs(
         What could be inferred; symbolic dims are str. Names that onnx invents for dims it can't
         relate to an input's are given as None.
     """
-    skeleton = _copy_without_weights(model.proto)
+    skeleton = copy_without_weights(model.proto)
     if inputs is not None:
         _fix_inputs(skeleton.graph, inputs)
     known = {
@@ -56,8 +56,8 @@ def _forget_invented(spec: TensorSpec, known: set[str]) -> TensorSpec:
     return TensorSpec(name=spec.name, dtype=spec.dtype, shape=shape, kind=spec.kind)
 
 
-def _copy_without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a model, leaving out the contents of large initializers."""
+def copy_without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a model; large initializers and external ones become inputs of the same type."""
     skeleton = onnx.ModelProto(ir_version=proto.ir_version)
     skeleton.opset_import.extend(proto.opset_import)
     skeleton.functions.extend(proto.functions)
