@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from onnxsplit.autodiff.halves.recipe import Optimizer, Recipe
 from onnxsplit.engines.port import Array
@@ -14,6 +15,7 @@ from onnxsplit.training.data import Batch
 from onnxsplit.training.ports import StepRequest
 from onnxsplit.workflows.training_stages import find_trained
 from tests.training_models import (
+    draw,
     draw_batch,
     make_attention,
     make_perceptron,
@@ -139,6 +141,34 @@ def test_merged_parameters_are_trained_apart_unless_they_are_to_stay_tied(tmp_pa
     kept = make_pair(make_tied, 4, Recipe(tied="keep"), tmp_path / "kept")
     assert "w@again" not in kept.halves.states
     assert any("--tied untie" in note for note in kept.halves.forward.notes)
+
+
+def test_a_frozen_operator_keeps_what_it_shared_with_a_trained_one(tmp_path: Path) -> None:
+    pair = make_pair(make_tied, 2, Recipe(frozen=("encode",)), tmp_path)
+    assert "w" not in pair.halves.states
+    assert "w@again" in pair.halves.states
+    train_both(pair, make_tied, steps=3)
+    encode = pair.halves.training[0].proto.graph
+    assert [tensor.name for tensor in encode.initializer] == ["w"]
+
+
+def test_tables_and_masks_are_no_parameters(tmp_path: Path) -> None:
+    model = make_tied()
+    mask = np.array([0.0, -np.inf, 0.0, 0.0, -3e38, 0.0], np.float32)
+    model.graph.initializer.extend([numpy_helper.from_array(mask, "mask"), draw("frequencies", 6)])
+    spot = next(i for i, node in enumerate(model.graph.node) if node.name == "tanh")
+    model.graph.node[spot].input[0] = "masked"
+    model.graph.node.insert(spot, helper.make_node("Sin", ["frequencies"], ["table"], "sine"))
+    model.graph.node.insert(spot + 1, helper.make_node("Add", ["a", "table"], ["shifted"], "shift"))
+    model.graph.node.insert(
+        spot + 2, helper.make_node("Max", ["shifted", "mask"], ["masked"], "hide")
+    )
+    loaded, graph = read(model)
+    trained = find_trained(graph, ())
+    assert {"mask", "frequencies"} <= {name for names in trained.values() for name in names}
+    pair = open_pair(loaded, place_first(graph, 3), trained, Recipe(), tmp_path)
+    assert not {"mask", "table", "frequencies"} & set(pair.halves.states)
+    assert any("tables and masks" in note for note in pair.halves.forward.notes)
 
 
 def test_a_tied_parameter_on_both_tiers_is_refused_by_name() -> None:

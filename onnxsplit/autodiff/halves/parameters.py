@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from onnxsplit.autodiff.halves.recipe import Tied
 from onnxsplit.engines.opening import open_session
@@ -21,6 +21,13 @@ from onnxsplit.model.index import ModelIndex, index_model
 from onnxsplit.model.loading import LoadedModel
 from onnxsplit.model.saving import take_in
 
+_LAYOUTS = frozenset(
+    {"Cast", "Constant", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze"}
+    | {"Transpose", "Unsqueeze"}
+)
+"""Operators that change no number of a weight, so that what they make is trained in its place."""
+_HUGE = 1e9
+_FLOATING = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16})
 _STATISTICS = (3, 4)
 """Places of the running mean and variance among the inputs of a batch normalisation."""
 
@@ -115,17 +122,25 @@ def separate_variables(
     """
     proto = load_weights(model)
     index = index_model(proto)
-    readers = _find_readers(index, trained)
+    found = _find_readers(index, trained)
+    readers = {value: names for value, names in found.items() if _is_weight(index, value)}
     statistics = _find_statistics(index, trained) if train_statistics else {}
     folded = _fold(proto, index, [*readers])
     variables: list[Variable] = []
     notes = [_word_folded(folded)] if folded else []
+    if len(readers) < len(found):
+        notes.append(_word_fixed([value for value in found if value not in readers]))
     shared: list[str] = []
-    for kind, found in (("parameter", readers), ("statistic", statistics)):
-        for source, operators in found.items():
+    for kind, group in (("parameter", readers), ("statistic", statistics)):
+        for source, operators in group.items():
             if len(operators) > 1:
                 shared.append(source)
-            variables += _name_variables(kind, source, operators, tied, proto)  # type: ignore[arg-type]  # mypy sees str
+            is_read_elsewhere = _is_read_elsewhere(index, source, operators)
+            own_names = _choose_names(proto, source, operators, is_read_elsewhere, tied)
+            variables += [
+                Variable(name=name, source=source, kind=kind, operators=names)  # type: ignore[arg-type]  # mypy sees str
+                for name, names in own_names.items()
+            ]
     if shared:
         notes.append(_word_shared(shared, tied))
     values = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
@@ -241,24 +256,51 @@ def _fold(proto: onnx.ModelProto, index: ModelIndex, values: Sequence[str]) -> l
     return computed
 
 
-def _name_variables(
-    kind: Literal["parameter", "statistic"],
+def _choose_names(
+    proto: onnx.ModelProto,
     source: str,
     operators: tuple[str, ...],
+    is_read_elsewhere: bool,  # noqa: FBT001 - one of what is known of the value
     tied: Tied,
-    proto: onnx.ModelProto,
-) -> list[Variable]:
-    """Return one variable, or one for each operator that is to have its own."""
-    if tied == "keep" or len(operators) == 1:
-        return [Variable(name=source, source=source, kind=kind, operators=operators)]
+) -> dict[str, tuple[str, ...]]:
+    """Map the names of a value's variables to the operators that read each.
+
+    The first keeps the value's name, unless operators that are not trained read it as well.
+    """
+    if tied == "keep" or (len(operators) == 1 and not is_read_elsewhere):
+        return {source: operators}
     taken = {tensor.name for tensor in proto.graph.initializer}
-    variables = [Variable(name=source, source=source, kind=kind, operators=operators[:1])]
-    for operator in operators[1:]:
-        name = f"{source}@{operator}"
-        while name in taken:
+    names: dict[str, tuple[str, ...]] = {}
+    for place, operator in enumerate(operators):
+        name = f"{source}@{operator}" if place or is_read_elsewhere else source
+        while name in taken and name != source:
             name += "_"
-        variables.append(Variable(name=name, source=source, kind=kind, operators=(operator,)))
-    return variables
+        names[name] = (operator,)
+    return names
+
+
+def _is_read_elsewhere(index: ModelIndex, value: str, operators: Sequence[str]) -> bool:
+    """Tell whether operators read a value in which it is not trained."""
+    return any(
+        value in reads and node.name not in operators
+        for node, reads in zip(index.nodes, index.reads, strict=True)
+    )
+
+
+def _is_weight(index: ModelIndex, value: str) -> bool:
+    """Tell whether a constant is a weight, rather than a table or a mask.
+
+    Exports do not tell buffers from parameters. What is computed by more than a change of layout is
+    taken to be a table, such as sines of positions; what holds huge numbers, to be a mask.
+    """
+    places, stored = index.find_constants([value])
+    if any(index.nodes[place].op_type not in _LAYOUTS for place in places):
+        return False
+    return all(
+        np.all(np.abs(numpy_helper.to_array(tensor).astype(np.float64)) < _HUGE)
+        for name in stored
+        if (tensor := index.initializers.get(name)) is not None and tensor.data_type in _FLOATING
+    )
 
 
 def _drop_unread(proto: onnx.ModelProto) -> None:
@@ -284,6 +326,15 @@ def _word_folded(values: Sequence[str]) -> str:
     return (
         f"Weights that the model computes from constants are trained as computed: {len(values)}"
         f" ({', '.join(values[:3])}{', ...' if len(values) > 3 else ''})."  # noqa: PLR2004 - as many as are shown
+    )
+
+
+def _word_fixed(values: Sequence[str]) -> str:
+    """Say which constants are not taken for weights."""
+    return (
+        "Constants that are computed, or hold huge numbers, are taken to be tables and masks and"
+        f" stay as they are: {len(values)} ({', '.join(values[:3])}"
+        f"{', ...' if len(values) > 3 else ''})."  # noqa: PLR2004 - as many as are shown
     )
 
 

@@ -1,24 +1,20 @@
 """Batch normalisation in training: statistics of the batch, and running ones beside.
 
-Written out in plain operators: onnxruntime's own training mode overwrites the caller's running
-variance on a CPU, and its CUDA provider refuses it. As ONNX has it, the running variance is the
-population's, and ``momentum`` is the share that is kept.
+As ONNX has it, the running variance is the population's, and ``momentum`` is the share that is
+kept.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from onnxsplit.autodiff.batch_norms import BatchNorm, read_momentum, write_batch_norm
 from onnxsplit.autodiff.halves.naming import next_name
 from onnxsplit.errors import UnknownShapeError
 from onnxsplit.graph import TensorSpec
-
-_EPSILON, _MOMENTUM = 1e-5, 0.9
-"""ONNX's defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,89 +72,45 @@ def use_batch_statistics(
         if node.op_type != "BatchNormalization" or node.input[3] not in statistics:
             changed.graph.node.append(node)
             continue
-        writer = _Norm(node, specs)
-        written = writer.write()
-        changed.graph.node.extend(written)
-        changed.graph.initializer.extend(writer.constants)
-        updates |= writer.updates
-        late |= writer.late
-        placed |= dict.fromkeys((new.name for new in written), places[node.name])
+        rank, dtype = _describe_input(node, specs)
+        norm = write_batch_norm(node, rank)
+        moved, constants = _move_statistics(node, norm, dtype)
+        changed.graph.node.extend([*norm.nodes, *moved])
+        changed.graph.initializer.extend([*norm.constants, *constants])
+        updates |= {next_name(name): name for name in node.input[3:5]}
+        placed |= dict.fromkeys((new.name for new in (*norm.nodes, *moved)), places[node.name])
+        late |= {new.name for new in moved}
     return BatchStatistics(proto=changed, updates=updates, places=placed, late=frozenset(late))
 
 
-class _Norm:
-    """Writes one batch normalisation out."""
+def _move_statistics(
+    node: onnx.NodeProto, norm: BatchNorm, dtype: str
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Write the nodes that move running mean and variance towards those of the batch."""
+    kept = read_momentum(node)
+    numbers = {f"{node.name}|kept": kept, f"{node.name}|taken": 1 - kept}
+    constants = [
+        numpy_helper.from_array(np.asarray(value, np.dtype(dtype)), name)
+        for name, value in numbers.items()
+    ]
+    old, new = numbers
+    nodes = []
+    for running, batch in ((node.input[3], norm.mean), (node.input[4], norm.variance)):
+        share, rest = f"{batch}|share", f"{batch}|rest"
+        nodes += [
+            helper.make_node("Mul", [batch, new], [share], name=share),
+            helper.make_node("Mul", [running, old], [rest], name=rest),
+            helper.make_node("Add", [rest, share], [next_name(running)], name=f"{batch}|next"),
+        ]
+    return nodes, constants
 
-    def __init__(self, node: onnx.NodeProto, specs: Mapping[str, TensorSpec]) -> None:
-        spec = specs.get(node.input[0])
-        if spec is None or spec.shape is None or spec.dtype is None:
-            raise UnknownShapeError(
-                f"The rank of {node.input[0]!r}, which {node.name!r} normalises, can't be inferred;"
-                " fix the model's input shapes with --shape or --dim."
-            )
-        self._node = node
-        self._rank = len(spec.shape)
-        self._dtype = np.dtype(spec.dtype)
-        self._attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        self._nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.updates: dict[str, str] = {}
-        self.late: set[str] = set()
 
-    def write(self) -> list[onnx.NodeProto]:
-        """Return the nodes in its place."""
-        value, scale, bias, running_mean, running_variance = self._node.input[:5]
-        axes = self._store("axes", np.array([0, *range(2, self._rank)], np.int64))
-        column = self._store("column", np.array([-1, *[1] * (self._rank - 2)], np.int64))
-        flat = self._store("flat", np.array([-1], np.int64))
-        mean = self._emit("ReduceMean", [value, axes], "mean", keepdims=1)
-        centred = self._emit("Sub", [value, mean], "centred")
-        square = self._emit("Mul", [centred, centred], "square")
-        variance = self._emit("ReduceMean", [square, axes], "variance", keepdims=1)
-        epsilon = self._number("epsilon", self._attributes.get("epsilon", _EPSILON))
-        shifted = self._emit("Add", [variance, epsilon], "shifted")
-        deviation = self._emit("Sqrt", [shifted], "deviation")
-        unit = self._emit("Div", [centred, deviation], "unit")
-        scales = self._emit("Reshape", [scale, column], "scales")
-        biases = self._emit("Reshape", [bias, column], "biases")
-        scaled = self._emit("Mul", [unit, scales], "scaled")
-        self._emit("Add", [scaled, biases], "", output=self._node.output[0])
-        kept = float(self._attributes.get("momentum", _MOMENTUM))
-        old, new = self._number("kept", kept), self._number("taken", 1 - kept)
-        for running, batch, name in (
-            (running_mean, mean, "next_mean"),
-            (running_variance, variance, "next_variance"),
-        ):
-            before = len(self._nodes)
-            row = self._emit("Reshape", [batch, flat], f"{name}|row")
-            share = self._emit("Mul", [row, new], f"{name}|share")
-            rest = self._emit("Mul", [running, old], f"{name}|rest")
-            self._emit("Add", [rest, share], name, output=next_name(running))
-            self.updates[next_name(running)] = running
-            self.late |= {node.name for node in self._nodes[before:]}
-        return self._nodes
-
-    def _emit(
-        self,
-        op_type: str,
-        inputs: list[str],
-        suffix: str,
-        *,
-        output: str = "",
-        **attributes: Any,  # noqa: ANN401 - as ONNX has them
-    ) -> str:
-        """Emit a node."""
-        name = f"{self._node.name}|{suffix}" if suffix else self._node.name
-        made = output or f"fwd|{name}"
-        self._nodes.append(helper.make_node(op_type, inputs, [made], name=name, **attributes))
-        return made
-
-    def _store(self, suffix: str, values: np.ndarray) -> str:
-        """Keep a constant."""
-        name = f"fwd|{self._node.name}|{suffix}"
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
-
-    def _number(self, suffix: str, value: float) -> str:
-        """Keep a number of the norm's element type."""
-        return self._store(suffix, np.asarray(value, self._dtype))
+def _describe_input(node: onnx.NodeProto, specs: Mapping[str, TensorSpec]) -> tuple[int, str]:
+    """Return rank and element type of what a norm normalises."""
+    spec = specs.get(node.input[0])
+    if spec is None or spec.shape is None or spec.dtype is None:
+        raise UnknownShapeError(
+            f"The rank of {node.input[0]!r}, which {node.name!r} normalises, can't be inferred;"
+            " fix the model's input shapes with --shape or --dim."
+        )
+    return len(spec.shape), spec.dtype
