@@ -1,6 +1,6 @@
 """Which operators gradients pass on their way, and which of those have no rule."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -41,6 +41,9 @@ class GradientPaths:
         Places in ``graph.node`` of the operators on a path, in topological order.
     missing : tuple of MissingRule
         Operators on a path that have no rule.
+    blocked : tuple of str
+        Trained values whose gradients would pass one of these. A cut stays trainable if none of
+        them is trained: the server's half alone, where all of them lie on the device.
     unreached : tuple of str
         Trained values on which no result depends.
     """
@@ -48,6 +51,7 @@ class GradientPaths:
     values: frozenset[str]
     operators: tuple[int, ...]
     missing: tuple[MissingRule, ...]
+    blocked: tuple[str, ...]
     unreached: tuple[str, ...]
 
     def check(self) -> None:
@@ -64,14 +68,22 @@ class GradientPaths:
             listed = ", ".join(f"{m.operator!r} ({m.op_type}{m.reason})" for m in self.missing)
             raise UnknownGradientError(
                 f"There is no gradient rule for {len(self.missing)} operators that gradients pass:"
-                f" {listed}. Freeze the weights before them, or cut behind them and train the"
-                " server's half alone."
+                f" {listed}. {_shorten(self.blocked)} must be frozen; every cut that leaves these"
+                f" on the device, such as one behind {self.missing[-1].operator!r}, can then train"
+                " the server's half."
             )
         if self.unreached:
             raise ModelError(
                 f"The results do not depend on {', '.join(map(repr, self.unreached))}, or only"
                 " through steps such as Round or ArgMax, so there is no gradient; freeze these."
             )
+
+
+def _shorten(names: Sequence[str]) -> str:
+    """Name a few values and count the others."""
+    shown = 6
+    listed = ", ".join(map(repr, names[:shown]))
+    return listed if len(names) <= shown else f"{listed} and {len(names) - shown} more"
 
 
 def find_gradient_paths(
@@ -110,10 +122,13 @@ def find_gradient_paths(
             operators.append(place)
             values |= reads
     operators.reverse()
+    missing = tuple(_find_missing(index, operators, values))
+    leading = _list_leading(index, specs, operators, {entry.operator for entry in missing})
     return GradientPaths(
         values=frozenset(values),
         operators=tuple(operators),
-        missing=tuple(_find_missing(index, operators, values)),
+        missing=missing,
+        blocked=tuple(name for name in wanted if name in leading),
         unreached=tuple(name for name in wanted if name not in values),
     )
 
@@ -147,6 +162,21 @@ def _follow(index: ModelIndex, specs: Mapping[str, TensorSpec], wanted: set[str]
         if not depending.isdisjoint(list_differentiable(node, specs)):
             depending.update(name for name in node.output if name and is_floating(specs, name))
     return depending
+
+
+def _list_leading(
+    index: ModelIndex,
+    specs: Mapping[str, TensorSpec],
+    operators: Sequence[int],
+    missing: Collection[str],
+) -> set[str]:
+    """Return the values from which a path leads through one of the missing operators."""
+    leading: set[str] = set()
+    for place in reversed(operators):
+        node = index.nodes[place]
+        if node.name in missing or not leading.isdisjoint(node.output):
+            leading |= list_differentiable(node, specs)
+    return leading
 
 
 def _find_missing(

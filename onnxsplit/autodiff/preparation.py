@@ -43,22 +43,15 @@ def prepare_model(model: LoadedModel) -> LoadedModel:
     Raises
     ------
     UnsupportedModelError
-        onnx can't convert the model's opset, or write out a function.
+        onnx can't convert the model's opset, or write out its functions.
     """
     proto = model.proto
     if proto.functions:
         proto = _attempt("write out its functions", onnx.inliner.inline_local_functions, proto)
     if find_opset(proto) < OLDEST_OPSET:
         proto = _attempt(f"raise its opset to {OLDEST_OPSET}", _raise_opset, proto)
-    composed = _find_composed(replace(model, proto=proto))
-    if composed:
-        proto = _attempt(
-            f"write out {', '.join(composed)}",
-            lambda given: onnx.inliner.inline_selected_functions(
-                given, [("", name) for name in composed], inline_schema_functions=True
-            ),
-            proto,
-        )
+    for op_type in _find_composed(replace(model, proto=proto)):
+        proto = _write_out(proto, op_type)
     if proto is model.proto:
         return model
     prepared = load_model(proto, base_folder=model.base_folder)
@@ -98,6 +91,25 @@ def _is_composed(op_type: str, opset: int) -> bool:
     # onnx's stubs leave both attributes out.
     names = "has_function", "has_context_dependent_function"
     return any(getattr(schema, name) for name in names)
+
+
+def _write_out(proto: onnx.ModelProto, op_type: str) -> onnx.ModelProto:
+    """Write an operator type out, if onnx can; else the operators stay, without a gradient."""
+
+    def convert(given: onnx.ModelProto) -> onnx.ModelProto:
+        # The inliner looks for the types of initializers among those of other values.
+        given.graph.value_info.extend(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            for tensor in given.graph.initializer
+        )
+        return onnx.inliner.inline_selected_functions(
+            given, [("", op_type)], inline_schema_functions=True
+        )
+
+    try:
+        return _attempt(f"write out {op_type}", convert, proto)
+    except UnsupportedModelError:
+        return proto
 
 
 def _attempt(

@@ -1,6 +1,7 @@
 """All cases of gradient rules."""
 
 from tests.gradients import (
+    composed_cases,
     convolution_cases,
     elementwise_cases,
     index_cases,
@@ -13,6 +14,7 @@ from tests.gradients import (
 )
 
 CASES = [
+    *composed_cases.CASES,
     *convolution_cases.CASES,
     *elementwise_cases.CASES,
     *index_cases.CASES,

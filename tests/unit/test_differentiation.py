@@ -105,6 +105,20 @@ def test_every_operator_without_a_rule_is_named_at_once() -> None:
     assert _find(model, "b", "a").missing == ()
 
 
+def test_the_weights_before_an_operator_without_a_rule_are_named_and_the_others_train() -> None:
+    text = _parse(
+        "[one] a = Mul(x, early) [two] b = Det(a) [three] c = Mul(x, side) [four] d = Mul(b, c)"
+        " [five] y = Mul(d, late)",
+        inputs="double[2,2] x, double[2,2] early, double[2,2] side, double[2,2] late",
+    )
+    model = _load(text)
+    assert _find(model, "y", "early", "side", "late").blocked == ("early",)
+    with pytest.raises(UnknownGradientError, match=r"'early' must be frozen.*behind 'two'"):
+        differentiate(model, of={"y": "seed"}, with_respect_to=["early", "side", "late"])
+    found = differentiate(model, of={"y": "seed"}, with_respect_to=["side", "late"])
+    assert {"side", "late"} <= set(found.gradients)
+
+
 def test_an_input_that_a_rule_does_not_cover_is_named() -> None:
     text = _parse("[clip] y = Clip(x, low)", inputs="double[2] x, double low")
     with pytest.raises(UnknownGradientError, match=r"'clip' \(Clip, input 1\)"):

@@ -7,8 +7,9 @@ import onnx
 import onnx.parser
 import pytest
 
+from onnxsplit.autodiff.differentiation import differentiate
 from onnxsplit.autodiff.preparation import OLDEST_OPSET, find_opset, prepare_model
-from onnxsplit.errors import UnsupportedModelError
+from onnxsplit.errors import UnknownGradientError, UnsupportedModelError
 from onnxsplit.model.loading import load_model
 from tests.gradients.checking import build_gradient_model, run_onnxruntime
 
@@ -81,3 +82,21 @@ def test_a_model_that_can_not_be_converted_is_refused_in_a_sentence() -> None:
     )
     with pytest.raises(UnsupportedModelError, match="raise its opset to 18, and can't"):
         prepare_model(load_model(model))
+
+
+def test_an_operator_that_onnx_can_not_write_out_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Type unknown")
+
+    monkeypatch.setattr(onnx.inliner, "inline_selected_functions", refuse)
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 18]>'
+        " graph (float[2,3] x) => (float[2,3] y, float[2,3] z) { y = Sin(x) [s] z = Shrink(x) }"
+    )
+    prepared = prepare_model(load_model(model))
+    assert [node.op_type for node in prepared.proto.graph.node] == ["Sin", "Shrink"]
+    with pytest.raises(UnknownGradientError, match="'s'"):
+        differentiate(prepared, of={"z": "seed"}, with_respect_to=["x"])
+    assert differentiate(prepared, of={"y": "seed"}, with_respect_to=["x"]).backward
