@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.inspection import inspect as inspect
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
+    from onnxsplit.workflows.probing import ProbedLink as ProbedLink
+    from onnxsplit.workflows.probing import probe as probe
     from onnxsplit.workflows.profiling import profile as profile
     from onnxsplit.workflows.serving import serve as serve
     from onnxsplit.workflows.simulating import simulate as simulate
@@ -76,6 +78,8 @@ _HOMES = {
     "inspect": "workflows.inspection",
     "merge": "workflows.merging",
     "plan": "workflows.planning",
+    "ProbedLink": "workflows.probing",
+    "probe": "workflows.probing",
     "profile": "workflows.profiling",
     "serve": "workflows.serving",
     "simulate": "workflows.simulating",
@@ -96,6 +100,7 @@ __all__ = [
     "ParityResult",
     "Placement",
     "Plan",
+    "ProbedLink",
     "Profile",
     "Recipe",
     "RunResult",
@@ -110,6 +115,7 @@ __all__ = [
     "inspect",
     "merge",
     "plan",
+    "probe",
     "profile",
     "serve",
     "simulate",

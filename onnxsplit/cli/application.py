@@ -14,6 +14,7 @@ from onnxsplit.cli.commands.frontiers import frontier
 from onnxsplit.cli.commands.inspection import inspect
 from onnxsplit.cli.commands.merging import merge
 from onnxsplit.cli.commands.planning import plan
+from onnxsplit.cli.commands.probing import probe
 from onnxsplit.cli.commands.profiling import profile
 from onnxsplit.cli.commands.running import run as run_split
 from onnxsplit.cli.commands.serving import serve
@@ -48,6 +49,7 @@ _COMMANDS = (
     serve,
     export,
     simulate,
+    probe,
 )
 for _command in _COMMANDS:
     application.command()(_command)

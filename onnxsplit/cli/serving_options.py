@@ -73,6 +73,10 @@ WhenFull = Annotated[
         "--when-full", help="Wait, or drop the oldest inputs that wait, as for live streams."
     ),
 ]
+Adaptive = Annotated[
+    bool,
+    typer.Option("--adaptive", help="Watch the link, and switch among the cuts of --frontier."),
+]
 Every = Annotated[
     str | None,
     typer.Option("--every", metavar="DURATION", help="Least time between inputs: 33ms."),
@@ -121,4 +125,13 @@ TokenFile = Annotated[
 Compress = Annotated[
     bool,
     typer.Option("--compress", help="Compress what travels (zstd), if the server takes that."),
+]
+Url = Annotated[
+    str, typer.Argument(metavar="URL", help="A server that `serve` runs: http://host:8000.")
+]
+OutputLink = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Link file to write (JSON).")
+]
+Label = Annotated[
+    str, typer.Option("--label", metavar="TEXT", help="How people call the link, such as office.")
 ]

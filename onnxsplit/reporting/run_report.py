@@ -1,9 +1,10 @@
 """Runs of a split model as pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import word_bytes, word_count, word_duration
+from onnxsplit.runtime.controller import Switch
 from onnxsplit.runtime.run_summary import PART_NAMES, RunSummary
 
 _PART_WORDS = {
@@ -26,7 +27,8 @@ def describe_run(
     *,
     predicted_seconds: float | None,
     predicted_parts: Mapping[str, float],
-    problems: tuple[str, ...],
+    problems: Sequence[str],
+    switches: Sequence[Switch],
     notes: tuple[str, ...],
 ) -> Page:
     """Lay out what runs took, part by part, predicted beside measured.
@@ -36,8 +38,10 @@ def describe_run(
     summary : RunSummary
     predicted_seconds : float or None
     predicted_parts : mapping of str to float
-    problems : tuple of str
+    problems : sequence of str
         Why the server was not asked or did not answer, each once.
+    switches : sequence of Switch
+        Changes of cut.
     notes : tuple of str
     """
     blocks: list[Block] = [Sentence(text=_headline(summary), tone="strong")]
@@ -47,6 +51,8 @@ def describe_run(
         blocks.append(_counts_table("Ways", summary.routes, _ROUTE_WORDS))
     if len(summary.cuts) > 1:
         blocks.append(_counts_table("Cuts", summary.cuts, {}))
+    if switches:
+        blocks.append(_switches_table(switches))
     blocks.extend(Sentence(text=problem, tone="warning") for problem in problems)
     return (*blocks, *((Bullets(title="Notes", items=notes),) if notes else ()))
 
@@ -86,6 +92,19 @@ def _parts_table(
             Column(title="predicted", alignment="right"),
         ),
         rows=(*rows, ("total", total, expected)),
+    )
+
+
+def _switches_table(switches: Sequence[Switch]) -> Table:
+    """List when which cut took over."""
+    return Table(
+        title="Switches",
+        columns=(
+            Column(title="after", alignment="right"),
+            Column(title="to"),
+            Column(title="because"),
+        ),
+        rows=tuple((word_duration(s.at_seconds), s.cut, s.reason) for s in switches),
     )
 
 

@@ -37,6 +37,9 @@ class Chooser(Protocol):
     def choose(self) -> str:
         """Return the next cut."""
 
+    def find_patience(self, cut: str) -> float:
+        """Return how many seconds a request of a cut is waited for."""
+
     def observe(self, trace: RunTrace) -> None:
         """Learn from a run."""
 
@@ -108,6 +111,11 @@ class DeviceHalf:
         self._indices = itertools.count()
         self._facts: dict[str, Mapping[str, Parameter]] = {}
         self._loading = threading.Lock()
+
+    @property
+    def remote(self) -> RemoteHalf:
+        """The next tier."""
+        return self._remote
 
     def run(
         self,
@@ -213,8 +221,9 @@ class DeviceHalf:
 
     def _ask(self, part: RemotePart, run: LocalRun) -> RemoteAnswer:
         """Ask the next tier, once it is known to be the right one and unless it is away."""
-        may_rest = self._load_whole is not None and not run.cut.has_states
-        if may_rest and not self._breaker.may_ask():
+        # A chooser knows itself when the link is down, and learns when it is back.
+        may_rest = self._load_whole is not None and self._chooser is None
+        if may_rest and not run.cut.has_states and not self._breaker.may_ask():
             if not self._breaker.may_try():
                 raise TransportError("The server was away a moment ago and is left alone.")
             if not self._remote.is_ready(part.model):
@@ -225,7 +234,15 @@ class DeviceHalf:
             self._facts[part.model] = {n: v for n, v in part.facts.items() if n in told}
         values = {name: run.values[name] for name in part.inputs}
         parameters = {**self._facts[part.model], **run.parameters}
-        return self._remote.ask(part, values, parameters, run.deadline)
+        return self._remote.ask(part, values, parameters, self._limit(run))
+
+    def _limit(self, run: LocalRun) -> Deadline:
+        """Return until when an answer is waited for: where a link may go down, not to the last."""
+        if self._chooser is None:
+            return run.deadline
+        patience = self._chooser.find_patience(run.cut.id)
+        left = run.deadline.remaining_seconds
+        return Deadline.after(patience if left is None else min(left, patience))
 
     def _fall_back(self, run: LocalRun, error: TransportError) -> RunResult:
         """Run the whole model here."""

@@ -3,12 +3,17 @@
 import itertools
 import queue
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from onnxsplit.engines.port import Array
-from onnxsplit.errors import ConnectionLostError, PeerMismatchError, ProtocolError
+from onnxsplit.errors import (
+    ConnectionLostError,
+    LinkTimeoutError,
+    PeerMismatchError,
+    ProtocolError,
+)
 from onnxsplit.runtime.deadlines import Deadline
 from onnxsplit.runtime.exchanges import Exchange
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata, Parameter
@@ -54,6 +59,24 @@ class RemoteHalf:
         self._name = secrets.token_hex(4)
         self._numbers = itertools.count()
 
+    @contextmanager
+    def lend(self, deadline: Deadline) -> Iterator[Transport]:
+        """Lend a connection; nobody else uses it meanwhile.
+
+        Raises
+        ------
+        LinkTimeoutError
+            None became free in time.
+        """
+        try:
+            transport = self._idle.get(timeout=deadline.remaining_seconds)
+        except queue.Empty as error:
+            raise LinkTimeoutError("No connection to the server became free in time.") from error
+        try:
+            yield transport
+        finally:
+            self._idle.put(transport)
+
     def shake_hands(self, part: RemotePart) -> ModelMetadata:
         """Ask who is there, and make sure that it is the other half of our own.
 
@@ -69,11 +92,8 @@ class RemoteHalf:
         TransportError
             It can't be reached, or has no such model.
         """
-        transport = self._idle.get()
-        try:
+        with self.lend(Deadline(end_seconds=None)) as transport:
             found = transport.describe_model(part.model)
-        finally:
-            self._idle.put(transport)
         for fact, expected in part.facts.items():
             told = found.parameters.get(fact, expected)
             if told != expected:
@@ -108,25 +128,19 @@ class RemoteHalf:
             outputs=part.outputs,
             parameters=parameters,
         )
-        transport = self._idle.get()
-        try:
+        with self.lend(deadline) as transport:
             try:
                 response, retries = self._send(transport, request, deadline), 0
             except ConnectionLostError:
                 response, retries = self._send(transport, request, deadline), 1
             exchange = transport.exchange
-        finally:
-            self._idle.put(transport)
         _check_outputs(part, response)
         return RemoteAnswer(response=response, exchange=exchange, retries=retries)
 
     def is_ready(self, model: str) -> bool:
         """Ask whether the model takes requests."""
-        transport = self._idle.get()
-        try:
+        with self.lend(Deadline(end_seconds=None)) as transport:
             return transport.is_ready(model)
-        finally:
-            self._idle.put(transport)
 
     def close(self) -> None:
         """Close all connections."""

@@ -2,18 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxsplit.errors import UsageError
+from onnxsplit.errors import BundleError, UsageError
 from onnxsplit.manifest import Manifest
-from onnxsplit.model.bundle import read_bundle
+from onnxsplit.model.bundle import StoredBundle, read_bundle
 from onnxsplit.progress import Progress
+from onnxsplit.runtime.controller import CutController, Switch
+from onnxsplit.runtime.device_half import DeviceHalf
+from onnxsplit.runtime.link_watch import LinkWatch
 from onnxsplit.runtime.pipeline import Inputs, Step, WhenFull, run_pipelined
 from onnxsplit.runtime.run_summary import RunSummary, predict_parts
 from onnxsplit.runtime.run_traces import RunResult, RunTrace
 from onnxsplit.runtime.served_stages import find_states
+from onnxsplit.tiers import Link
 from onnxsplit.workflows.connecting import ConnectOptions, open_half
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ class RunReport:
     predicted_seconds : float or None
         Of a run over the link that was planned for; None where several cuts ran.
     predicted_parts : mapping of str to float
+    switches : tuple of Switch
+        Changes of cut, where the runs adapted.
     notes : tuple of str
     """
 
@@ -49,6 +56,7 @@ class RunReport:
     traces: tuple[RunTrace, ...]
     predicted_seconds: float | None
     predicted_parts: Mapping[str, float]
+    switches: tuple[Switch, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,6 +78,7 @@ class RunReport:
                 "parts": dict(self.predicted_parts),
             },
             "traces": [trace.to_json() for trace in self.traces],
+            **({"switches": [s.to_json() for s in self.switches]} if self.switches else {}),
             "notes": list(self.notes),
         }
 
@@ -81,6 +90,7 @@ def run_bundle(
     options: ConnectOptions,
     *,
     when_full: WhenFull = "block",
+    adaptive: bool = False,
     take: Callable[[RunResult], None] | None = None,
     progress: Progress,
 ) -> RunReport:
@@ -94,6 +104,8 @@ def run_bundle(
     options : ConnectOptions
     when_full : str
         As in `onnxsplit.runtime.pipeline.run_pipelined`.
+    adaptive : bool
+        Watch the link, and switch among the bundle's cuts as it changes.
     take : callable, optional
         Is given every result, in order.
     progress : Progress
@@ -107,7 +119,7 @@ def run_bundle(
     cut = options.cut or ""
     manifest = bundle.manifest.at_cut(cut) if cut else bundle.manifest
     traces: list[RunTrace] = []
-    with open_half(bundle, url, options, cuts=[cut]) as half:
+    with _open(bundle, url, options, adaptive=adaptive) as (half, controller):
         start = time.perf_counter()
         results = run_pipelined(
             half, _number(steps, manifest), depth=options.depth, when_full=when_full
@@ -126,9 +138,58 @@ def run_bundle(
         manifest=manifest,
         summary=RunSummary.of(traces, elapsed),
         traces=tuple(traces),
-        predicted_seconds=traces[0].predicted_seconds,
-        predicted_parts=predict_parts(manifest),
+        predicted_seconds=None if adaptive else traces[0].predicted_seconds,
+        predicted_parts={} if adaptive else predict_parts(manifest),
+        switches=tuple(controller.switches) if controller else (),
     )
+
+
+@contextmanager
+def _open(
+    bundle: StoredBundle, url: str, options: ConnectOptions, *, adaptive: bool
+) -> Iterator[tuple[DeviceHalf, CutController | None]]:
+    """Open the device's half, with all cuts and a watched link if it is to adapt."""
+    if not adaptive:
+        with open_half(bundle, url, options, cuts=[options.cut or ""]) as half:
+            yield half, None
+        return
+    controller = make_controller(bundle, options)
+    cuts = [cut.id for cut in bundle.manifest.cuts]
+    with (
+        open_half(bundle, url, options, cuts=cuts, chooser=controller) as half,
+        LinkWatch(controller, half.remote),
+    ):
+        yield half, controller
+
+
+def make_controller(bundle: StoredBundle, options: ConnectOptions) -> CutController:
+    """Make what chooses among a bundle's cuts, beginning with the link that was planned for.
+
+    Raises
+    ------
+    UsageError
+        The bundle has no cuts to choose from, or an option leaves no choice.
+    """
+    if options.cut is not None:
+        raise UsageError("--adaptive chooses the cut; leave out --cut-id.")
+    if options.fallback == "error":
+        raise UsageError(
+            "--adaptive runs on the device while the link is down; leave out --fallback."
+        )
+    if not bundle.manifest.cuts:
+        raise UsageError(
+            f"{bundle.folder} holds a single cut; make one with several by `cut --frontier`."
+        )
+    try:
+        (link,) = bundle.manifest.plan["links"]
+        known = Link(
+            up_bytes_per_second=link["up_bytes_per_second"],
+            down_bytes_per_second=link["down_bytes_per_second"],
+            round_trip_seconds=link["round_trip_seconds"],
+        )
+        return CutController(bundle.manifest.cuts, known)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError("The plan in the manifest is malformed; cut the model again.") from error
 
 
 def _number(steps: Iterable[Inputs], manifest: Manifest) -> Iterator[Step]:

@@ -22,6 +22,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
     repeat: serving_options.Repeat = 1,
     depth: serving_options.Depth = 1,
     when_full: serving_options.WhenFull = serving_options.WhenFullName.BLOCK,
+    adaptive: serving_options.Adaptive = False,
     every: serving_options.Every = None,
     deadline: serving_options.Deadline = DEFAULT_DEADLINE,
     fallback: serving_options.Fallback = None,
@@ -80,6 +81,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
                 engine=connecting.choose_engine(threads, provider),
             ),
             when_full=when_full.value,
+            adaptive=adaptive,
             take=None if kept is None else kept.add,
             progress=progress,
         )
@@ -92,6 +94,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
         predicted_seconds=report.predicted_seconds,
         predicted_parts=report.predicted_parts,
         problems=report.problems,
+        switches=report.switches,
         notes=report.notes,
     )
     terminal.show(page, report.to_json(), aside=output == "-")

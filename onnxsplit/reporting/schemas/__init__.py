@@ -16,6 +16,7 @@ SCHEMA_NAMES = (
     "inspection",
     "merge",
     "run",
+    "link",
     "export",
     "server",
     "simulation",
