@@ -75,6 +75,12 @@ def open_cuts(folder: Path) -> tuple[CutController, dict[str, SplitCut]]:
     return CutController(bundle.manifest.cuts, link), cuts
 
 
+def _wait_for_end(ended: threading.Event) -> None:
+    """Wait until nobody holds stdin any more."""
+    sys.stdin.read()
+    ended.set()
+
+
 def main(folder: Path, url: str, inputs: Path) -> None:
     """Run until stdin ends."""
     controller, cuts = open_cuts(folder)
@@ -84,7 +90,7 @@ def main(folder: Path, url: str, inputs: Path) -> None:
     assert expected is not None
     right = expected.infer(InferRequest(model="", inputs=feeds)).outputs
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     half = DeviceHalf(
         cuts,
         RemoteHalf(partial(HttpTransport, url)),

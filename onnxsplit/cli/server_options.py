@@ -69,7 +69,7 @@ Workers = Annotated[
 ]
 TlsCertificate = Annotated[
     Path | None,
-    typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS with this certificate (PEM)."),
+    typer.Option("--tls-cert", metavar="FILE", help="This machine's own certificate (PEM)."),
 ]
 TlsKey = Annotated[
     Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key (PEM).")
@@ -87,7 +87,7 @@ TokenFile = Annotated[
     typer.Option(
         "--token-file",
         metavar="FILE",
-        help="Requests must show the bearer token in this file's first line.",
+        help="The bearer token that clients show is this file's first line.",
     ),
 ]
 MaxSequences = Annotated[

@@ -111,17 +111,6 @@ Authorities = Annotated[
         "--tls-ca", metavar="FILE", help="Certificates that the server's must come from (PEM)."
     ),
 ]
-ClientCertificate = Annotated[
-    Path | None,
-    typer.Option("--tls-cert", metavar="FILE", help="Our certificate, for servers that ask."),
-]
-ClientKey = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="FILE", help="The key that belongs to it.")
-]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option("--token-file", metavar="FILE", help="A file with the bearer token to show."),
-]
 Compress = Annotated[
     bool,
     typer.Option("--compress", help="Compress what travels (zstd), if the server takes that."),

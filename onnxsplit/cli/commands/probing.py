@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options, serving_options
+from onnxsplit.cli import options, server_options, serving_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 
@@ -17,9 +17,9 @@ def probe(  # noqa: PLR0913 - typer reads one parameter for each option
     label: serving_options.Label = "",
     budget: options.Budget = DEFAULT_BUDGET,
     tls_ca: serving_options.Authorities = None,
-    tls_cert: serving_options.ClientCertificate = None,
-    tls_key: serving_options.ClientKey = None,
-    token_file: serving_options.TokenFile = None,
+    tls_cert: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
+    token_file: server_options.TokenFile = None,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
     quiet: options.Quiet = False,

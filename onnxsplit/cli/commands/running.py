@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from onnxsplit.cli import options, serving_options
+from onnxsplit.cli import options, server_options, serving_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 from onnxsplit.units import parse_duration
@@ -30,9 +30,9 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
     served_name: serving_options.ServedName = None,
     cut_id: serving_options.Cut = None,
     tls_ca: serving_options.Authorities = None,
-    tls_cert: serving_options.ClientCertificate = None,
-    tls_key: serving_options.ClientKey = None,
-    token_file: serving_options.TokenFile = None,
+    tls_cert: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
+    token_file: server_options.TokenFile = None,
     compress: serving_options.Compress = False,
     threads: options.Threads = None,
     provider: options.Provider = None,
