@@ -6,7 +6,7 @@ from pathlib import Path
 from onnxsplit.deployment.services import MODEL_FILE, Service
 from onnxsplit.manifest import StageEntry
 from onnxsplit.model.dtypes import read_type
-from onnxsplit.model.probe import PROBE_NAME, make_probe
+from onnxsplit.model.probe_model import PROBE_NAME, make_probe
 
 PROBE_TIER = "probe"
 

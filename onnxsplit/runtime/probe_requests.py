@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from onnxsplit.errors import ProtocolError
-from onnxsplit.model.probe import PAYLOAD, PROBE_NAME, RECEIVED, REPLY, REPLY_SIZE
+from onnxsplit.model.probe_model import PAYLOAD, PROBE_NAME, RECEIVED, REPLY, REPLY_SIZE
 from onnxsplit.runtime.messages import InferRequest
 from onnxsplit.runtime.ports import Transport
 from onnxsplit.runtime.session_models import COMPUTE_SECONDS

@@ -1,7 +1,7 @@
 """The probe model, served beside the stages."""
 
 from onnxsplit.engines.port import EngineOptions
-from onnxsplit.model.probe import PROBE_NAME, make_probe
+from onnxsplit.model.probe_model import PROBE_NAME, make_probe
 from onnxsplit.runtime.messages import ModelMetadata
 from onnxsplit.runtime.ports import ServedModel
 from onnxsplit.runtime.served_stages import OpenSession

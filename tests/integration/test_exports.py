@@ -13,7 +13,7 @@ from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions, Value
 from onnxsplit.errors import BundleError, ChecksumMismatchError, OutputError, UsageError
 from onnxsplit.model.bundle import StoredBundle
-from onnxsplit.model.probe import PROBE_NAME
+from onnxsplit.model.probe_model import PROBE_NAME
 from tests.contract.workshop import fit
 from tests.sample_graphs import draw_costs, read_sample
 from tests.served_bundles import write_batched

@@ -13,7 +13,7 @@ import pytest
 import onnxsplit as osp
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import BundleError, ChecksumMismatchError, UsageError
-from onnxsplit.model.probe import LARGEST_REPLY_BYTES, make_probe
+from onnxsplit.model.probe_model import LARGEST_REPLY_BYTES, make_probe
 from onnxsplit.runtime.message_codec import decode_response, encode_request
 from onnxsplit.runtime.messages import InferRequest, InferResponse, Parameter
 from onnxsplit.runtime.running_server import RunningServer
