@@ -14,6 +14,7 @@ DEFAULT_QUEUE = 64
 DEFAULT_SEQUENCES = 64
 DEFAULT_EXPIRY = "600s"
 DEFAULT_DRAIN = "30s"
+DEFAULT_NEXT_TIMEOUT = "60s"
 
 Folders = Annotated[
     list[Path],
@@ -89,6 +90,38 @@ TokenFile = Annotated[
         metavar="FILE",
         help="The bearer token that clients show is this file's first line.",
     ),
+]
+Next = Annotated[
+    str | None,
+    typer.Option(
+        "--next",
+        metavar="URL",
+        help="Forward what the stage makes to the server of the tier beyond: http://host:8000.",
+    ),
+]
+NextName = Annotated[
+    str | None,
+    typer.Option("--next-name", metavar="NAME", help="The model's name there; default: as here."),
+]
+NextTimeout = Annotated[
+    str, typer.Option("--next-timeout", metavar="DURATION", help="Longest time for its answer.")
+]
+NextTokenFile = Annotated[
+    Path | None,
+    typer.Option("--next-token-file", metavar="FILE", help="A file with the token it asks for."),
+]
+NextAuthorities = Annotated[
+    Path | None,
+    typer.Option(
+        "--next-tls-ca", metavar="FILE", help="Certificates that its own must come from (PEM)."
+    ),
+]
+NextCertificate = Annotated[
+    Path | None,
+    typer.Option("--next-tls-cert", metavar="FILE", help="Our certificate, if it asks for one."),
+]
+NextKey = Annotated[
+    Path | None, typer.Option("--next-tls-key", metavar="FILE", help="The key that belongs to it.")
 ]
 MaxSequences = Annotated[
     int,

@@ -110,11 +110,14 @@ class RemoteHalf:
         values: Mapping[str, Array],
         parameters: Mapping[str, Parameter],
         deadline: Deadline,
+        *,
+        name: str = "",
     ) -> RemoteAnswer:
         """Send a request; if the connection breaks, once more.
 
         Inference changes nothing, so that it may be asked for again; a server that keeps states
-        knows the request's id and answers from memory.
+        knows the request's id and answers from memory. A relay hands its own request's id on as
+        the `name`, so that this holds along the chain.
 
         Raises
         ------
@@ -124,7 +127,7 @@ class RemoteHalf:
         request = InferRequest(
             model=part.model,
             inputs=values,
-            id=f"{self._name}-{next(self._numbers)}",
+            id=name or f"{self._name}-{next(self._numbers)}",
             outputs=part.outputs,
             parameters=parameters,
         )

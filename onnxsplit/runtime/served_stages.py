@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from onnxsplit.engines.port import EngineOptions, Session
+from onnxsplit.engines.port import EngineOptions, Runtime, Session
 from onnxsplit.errors import BundleError, UnsupportedModelError, UsageError, suggest
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import Manifest, StageEntry
@@ -29,6 +29,8 @@ class StageOptions:
     ----------
     engine : EngineOptions
         Threads of 0 stand for what the manifest recommends.
+    runtime : str or None
+        What runs the stages; what they were cut for if None. That of `engine` does not count.
     sequences : int
         Sequences that a stage with states keeps at a time.
     sequence_seconds : float
@@ -41,6 +43,7 @@ class StageOptions:
     """
 
     engine: EngineOptions
+    runtime: Runtime | None = None
     sequences: int = 64
     sequence_seconds: float = 600.0
 
@@ -103,7 +106,11 @@ def load_stage(
     check_files(bundle.folder, replace(bundle.manifest, stages=(stage,)))
     metadata = describe_stage(bundle.manifest, stage, name=name)
     engine = options.engine
-    engine = replace(engine, threads=engine.threads or stage.threads or 0)
+    engine = replace(
+        engine,
+        threads=engine.threads or stage.threads or 0,
+        runtime=options.runtime or cast("Runtime", stage.runtime),
+    )
     session = open_session(bundle.folder / stage.file, engine)
     try:
         _check_session(session, stage)

@@ -9,6 +9,7 @@ from onnxsplit.errors import BundleError, RequestError, UsageError
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle
+from onnxsplit.runtime.chain_ends import find_chain_inputs
 from onnxsplit.runtime.messages import InferRequest, InferResponse, Parameter
 from onnxsplit.runtime.ports import ServedModel
 from onnxsplit.runtime.served_stages import (
@@ -175,8 +176,7 @@ def _describe_remote(
     nearest = manifest.stages[0 if own is None else 1]
     beyond = manifest.stages[0 if own is None else 1 :]
     states = [s for stage in beyond for s in find_states(manifest, stage.tier)]
-    pasts = {state.past for state in states}
-    specs = tuple(spec for spec in nearest.inputs if spec.name not in pasts)
+    specs = find_chain_inputs(manifest, beyond)
     return RemotePart(
         model=model,
         inputs=tuple(spec.name for spec in specs),

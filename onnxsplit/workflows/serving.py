@@ -3,36 +3,25 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnxsplit.engines.environment import count_cores
 from onnxsplit.engines.opening import open_session
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Session
+from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
-from onnxsplit.manifest import Manifest
-from onnxsplit.model.bundle import StoredBundle, name_bundle, read_bundle
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.runtime.http_limits import HttpLimits
 from onnxsplit.runtime.http_server import HttpOptions, HttpServer, is_loopback
-from onnxsplit.runtime.ports import ServedModel
 from onnxsplit.runtime.repository import ModelRepository
 from onnxsplit.runtime.running_server import RunningServer, Server
 from onnxsplit.runtime.served_probe import load_probe
-from onnxsplit.runtime.served_stages import OpenSession, StageOptions, choose_stage, load_stage
+from onnxsplit.runtime.served_stages import StageOptions
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
 from onnxsplit.runtime.tls import TlsFiles
+from onnxsplit.workflows.served_bundles import NextServer, load_bundles, prepare_relay
 
 DEFAULT_REQUEST_BYTES = HttpLimits().request_bytes
 _BODIES_AT_A_TIME = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A stage that will be served, by its bundle and its cut."""
-
-    name: str
-    bundle: StoredBundle
 
 
 def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -52,6 +41,8 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     workers: int | None = None,
     threads: int | None = None,
     provider: str | None = None,
+    runtime: Runtime | None = None,
+    next_server: NextServer | None = None,
     sequences: int = StageOptions(engine=EngineOptions()).sequences,
     sequence_seconds: float = StageOptions(engine=EngineOptions()).sequence_seconds,
     drain_seconds: float = 30.0,
@@ -82,8 +73,11 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
         Requests that may wait; more are refused.
     workers : int, optional
         Requests that run at a time; the number of cores, and at least 2, if not given.
-    threads, provider
-        How the stages are run; by default with the threads that their manifest recommends.
+    threads, provider, runtime
+        How the stages are run; by default with the threads that their manifest recommends, on what
+        they were cut for.
+    next_server : NextServer, optional
+        Where stages that are not the last of their chain forward what they make.
     sequences, sequence_seconds
         How many sequences a stage with states keeps, and how long one may rest.
     drain_seconds : float
@@ -116,19 +110,19 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     )
     stages = StageOptions(
         engine=EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0),
+        runtime=runtime,
         sequences=sequences,
         sequence_seconds=sequence_seconds,
     )
     room = ServiceOptions(
         workers=max(2, count_cores()) if workers is None else workers, queue=queue
     )
+    relay = prepare_relay(next_server, room.workers)
     with ExitStack() as stack:
-        models: list[ServedModel] = []
-        open_once = _open_each_once()
-        for candidate in _list_candidates(folders, names, tier):
-            progress.report(f"loading {candidate.name}")
-            models.append(_load(candidate, tier, stages, open_once))
-            stack.callback(models[-1].close)
+        models = []
+        for model in load_bundles(folders, names, tier, stages, relay, progress):
+            models.append(model)
+            stack.callback(model.close)
         models.append(load_probe(open_session))
         service = stack.enter_context(InferenceService(ModelRepository(models), room))
         servers: list[Server] = [stack.enter_context(HttpServer(service, options))]
@@ -152,72 +146,6 @@ def _open_grpc(service: InferenceService, options: HttpOptions, port: int) -> Se
             message_bytes=options.limits.request_bytes,
         ),
     )
-
-
-def _load(
-    candidate: _Candidate, tier: str | None, options: StageOptions, open_once: OpenSession
-) -> ServedModel:
-    """Load one stage."""
-    stage = choose_stage(candidate.bundle, tier)
-    return load_stage(
-        candidate.bundle, stage, name=candidate.name, options=options, open_session=open_once
-    )
-
-
-def _open_each_once() -> OpenSession:
-    """Return what opens a file once; a bundle's own stage is that of one of its cuts as well."""
-    sessions: dict[bytes | Path, Session] = {}
-
-    def open_once(model: bytes | Path, options: EngineOptions) -> Session:
-        if model not in sessions:
-            sessions[model] = open_session(model, options)
-        return sessions[model]
-
-    return open_once
-
-
-def _list_candidates(
-    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    names: Sequence[str],
-    tier: str | None,
-) -> list[_Candidate]:
-    """Name what will be served; every cut of a bundle of several that has something to serve."""
-    given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    if not given:
-        raise UsageError("Give at least one folder that `onnxsplit cut` wrote.")
-    if names and len(names) != len(given):
-        raise UsageError(f"{len(names)} names are given for {len(given)} bundles; name each.")
-    bundles = [read_bundle(Path(folder)) for folder in given]
-    chosen = list(names) or [name_bundle(bundle.folder) for bundle in bundles]
-    candidates = []
-    for name, bundle in zip(chosen, bundles, strict=True):
-        found = list(_list_cuts(name, bundle, tier))
-        if not found:
-            raise UsageError(
-                f"{bundle.folder} has no stage for a server, only the device's; name the stage to"
-                " serve by --tier."
-            )
-        candidates += found
-    return candidates
-
-
-def _list_cuts(name: str, bundle: StoredBundle, tier: str | None) -> Iterator[_Candidate]:
-    """Name a bundle's own stage, and that of each of its cuts."""
-    views = {name: replace(bundle.manifest, cuts=())}
-    for cut in bundle.manifest.cuts:
-        views[f"{name}-{cut.id}"] = bundle.manifest.at_cut(cut.id)
-    for label, manifest in views.items():
-        if _has_stage(manifest, tier) or (tier is not None and not bundle.manifest.cuts):
-            yield _Candidate(name=label, bundle=replace(bundle, manifest=manifest))
-
-
-def _has_stage(manifest: Manifest, tier: str | None) -> bool:
-    """Tell whether there is something to serve: a stage of the tier, or one beyond the first."""
-    tiers = [stage.tier for stage in manifest.stages]
-    if tier is not None:
-        return tier in tiers
-    first = next(iter(manifest.plan.get("tiers", ())), None)
-    return bool(tiers) and tiers[-1] != first
 
 
 def _read_tls(

@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from onnxsplit.cli import options, server_options
+from onnxsplit.cli import options, runtime_options, server_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 from onnxsplit.units import parse_duration, parse_size
@@ -26,11 +26,19 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     max_request_bytes: server_options.MaxRequestBytes = server_options.DEFAULT_REQUEST_BYTES,
     queue: server_options.Queue = server_options.DEFAULT_QUEUE,
     workers: server_options.Workers = None,
+    next_url: server_options.Next = None,
+    next_name: server_options.NextName = None,
+    next_timeout: server_options.NextTimeout = server_options.DEFAULT_NEXT_TIMEOUT,
+    next_token_file: server_options.NextTokenFile = None,
+    next_tls_ca: server_options.NextAuthorities = None,
+    next_tls_cert: server_options.NextCertificate = None,
+    next_tls_key: server_options.NextKey = None,
     max_sequences: server_options.MaxSequences = server_options.DEFAULT_SEQUENCES,
     sequence_expiry: server_options.SequenceExpiry = server_options.DEFAULT_EXPIRY,
     drain: server_options.Drain = server_options.DEFAULT_DRAIN,
     threads: options.Threads = None,
     provider: options.Provider = None,
+    runtime: runtime_options.Runtime = None,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
     quiet: options.Quiet = False,
@@ -43,7 +51,22 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     with terminal.working() as progress:
         from onnxsplit.runtime.client_security import read_token  # noqa: PLC0415 - help must not load it
         from onnxsplit.workflows import serving  # noqa: PLC0415 - likewise
+        from onnxsplit.workflows.connecting import read_security  # noqa: PLC0415 - likewise
+        from onnxsplit.workflows.served_bundles import NextServer  # noqa: PLC0415 - likewise
 
+        following = None
+        if next_url is not None:
+            following = NextServer(
+                url=next_url,
+                name=next_name,
+                security=read_security(
+                    authorities=next_tls_ca,
+                    certificate=next_tls_cert,
+                    key=next_tls_key,
+                    token_file=next_token_file,
+                ),
+                timeout_seconds=parse_duration(next_timeout),
+            )
         server = serving.serve(
             folders,
             names=tuple(name or ()),
@@ -60,6 +83,8 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
             workers=workers,
             threads=threads,
             provider=provider,
+            runtime=None if runtime is None else runtime.value,
+            next_server=following,
             sequences=max_sequences,
             sequence_seconds=parse_duration(sequence_expiry),
             drain_seconds=parse_duration(drain),
