@@ -174,9 +174,23 @@ def _list_leading(
     leading: set[str] = set()
     for place in reversed(operators):
         node = index.nodes[place]
-        if node.name in missing or not leading.isdisjoint(node.output):
-            leading |= list_differentiable(node, specs)
+        reads = list_differentiable(node, specs)
+        if not leading.isdisjoint(node.output):
+            leading |= reads
+        elif node.name in missing:
+            uncovered = _list_uncovered(node, reads)
+            leading |= {node.input[place] for place in uncovered} if uncovered else reads
     return leading
+
+
+def _list_uncovered(node: onnx.NodeProto, values: Collection[str]) -> list[int]:
+    """Return the places of the inputs, among some values, that the node's rule does not cover."""
+    entry = find_rule(node)
+    return [
+        place
+        for place, name in enumerate(node.input)
+        if entry and name in values and place not in entry.inert and not entry.covers(place)
+    ]
 
 
 def _find_missing(
@@ -196,12 +210,8 @@ def _explain_lack(
     """Return what a node lacks, or None."""
     if entry is None:
         return f" of {node.domain}" if node.domain else ""
-    lacking = [
-        place
-        for place, name in enumerate(node.input)
-        if name in values and place not in entry.inert and not entry.covers(place)
-    ]
-    if lacking:
-        return f", input {lacking[0]}"
+    uncovered = _list_uncovered(node, values)
+    if uncovered:
+        return f", input {uncovered[0]}"
     lack = entry.find_lack(node)
     return f", {lack}" if lack else None

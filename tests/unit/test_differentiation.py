@@ -123,6 +123,7 @@ def test_an_input_that_a_rule_does_not_cover_is_named() -> None:
     text = _parse("[clip] y = Clip(x, low)", inputs="double[2] x, double low")
     with pytest.raises(UnknownGradientError, match=r"'clip' \(Clip, input 1\)"):
         differentiate(_load(text), of={"y": "seed"}, with_respect_to=["x", "low"])
+    assert _find(_load(text), "y", "x", "low").blocked == ("low",)
 
 
 def test_a_weight_behind_a_step_has_no_gradient() -> None:
