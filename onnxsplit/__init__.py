@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.exports import Export as Export
     from onnxsplit.workflows.exports import export as export
     from onnxsplit.workflows.frontiers import frontier as frontier
+    from onnxsplit.workflows.hosting import host as host
     from onnxsplit.workflows.inspection import inspect as inspect
     from onnxsplit.workflows.merging import merge as merge
     from onnxsplit.workflows.planning import plan as plan
@@ -75,6 +76,7 @@ _HOMES = {
     "cut": "workflows.cutting",
     "export": "workflows.exports",
     "frontier": "workflows.frontiers",
+    "host": "workflows.hosting",
     "inspect": "workflows.inspection",
     "merge": "workflows.merging",
     "plan": "workflows.planning",
@@ -112,6 +114,7 @@ __all__ = [
     "cut",
     "export",
     "frontier",
+    "host",
     "inspect",
     "merge",
     "plan",

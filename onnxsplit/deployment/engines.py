@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from onnxsplit.deployment import kserve, openvino, triton
+from onnxsplit.deployment import kserve, openvino, ray, triton
 from onnxsplit.deployment.probes import make_probe_service
 from onnxsplit.deployment.readmes import write_readme
 from onnxsplit.deployment.repositories import Repository
@@ -48,7 +48,7 @@ def build_repository(
             README_FILE: write_readme(engine, services, settings),
             **_BUILDERS[engine](services, settings),
         },
-        sources=_list_sources(services),
+        sources=_list_sources(engine, services),
         description={
             "engine": engine,
             "accelerator": settings.accelerator,
@@ -57,9 +57,10 @@ def build_repository(
     )
 
 
-def _list_sources(services: Sequence[Service]) -> dict[str, Source]:
-    """Return every model file's place: ``NAME/1/FILE``, for all engines alike."""
-    return {name: path for service in services for name, path in triton.lay_out(service).items()}
+def _list_sources(engine: Engine, services: Sequence[Service]) -> dict[str, Source]:
+    """Return every model file's place: ``NAME/1/FILE``, or within its bundle for Ray Serve."""
+    lay_out = ray.lay_out if engine == "ray" else triton.lay_out
+    return {name: source for service in services for name, source in lay_out(service).items()}
 
 
 def _describe(service: Service) -> dict[str, object]:
@@ -92,8 +93,18 @@ def _build_openvino(services: Sequence[Service], settings: ServingSettings) -> d
     return {openvino.CONFIG_FILE: json.dumps(document, indent=2) + "\n"}
 
 
+def _build_ray(services: Sequence[Service], settings: ServingSettings) -> dict[str, str]:
+    """Write the deployment and its configuration."""
+    document = ray.describe_config(services, settings)
+    return {
+        ray.CONFIG_FILE: write_yaml(document),
+        f"{ray.MODULE}.py": ray.write_module(services, settings),
+    }
+
+
 _BUILDERS: Mapping[Engine, Builder] = {
     "triton": _build_triton,
     "kserve": _build_kserve,
     "openvino": _build_openvino,
+    "ray": _build_ray,
 }

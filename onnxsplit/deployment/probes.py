@@ -18,6 +18,7 @@ def make_probe_service() -> Service:
     graph = proto.graph
     return Service(
         name=PROBE_NAME,
+        bundle=PROBE_NAME,
         stage=StageEntry(
             tier=PROBE_TIER,
             file=MODEL_FILE,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from onnxsplit.deployment import kserve
+from onnxsplit.deployment import kserve, ray
 from onnxsplit.deployment.batching import find_obstacle
 from onnxsplit.deployment.services import Service
 from onnxsplit.deployment.settings import Engine, ServingSettings
@@ -113,6 +113,21 @@ def _start_openvino(services: Sequence[Service], settings: ServingSettings) -> s
     return f"In this folder:\n\n{_fence(docker)}"
 
 
+def _start_ray(services: Sequence[Service], settings: ServingSettings) -> str:
+    """Say how to run Ray Serve."""
+    del services
+    runtime = {
+        "cpu": "",
+        "gpu": " onnxruntime-gpu",
+        "tensorrt": " onnxruntime-gpu",
+        "openvino": " onnxruntime-openvino",
+    }[settings.accelerator]
+    commands = _fence(
+        f'pip install "ray[serve]" "onnxsplit[serve]"{runtime}', f"serve run {ray.CONFIG_FILE}"
+    )
+    return f"In this folder, and the first line on every machine of the cluster:\n\n{commands}"
+
+
 def _ask_locally(services: Sequence[Service], settings: ServingSettings) -> str:
     """Say how to use a server at the usual port."""
     del settings
@@ -183,23 +198,37 @@ def _batch_openvino(services: Sequence[Service], settings: ServingSettings) -> s
     )
 
 
+def _batch_ray(services: Sequence[Service], settings: ServingSettings) -> str:
+    """Say how dims are handled, and who is asked."""
+    del services
+    return (
+        "A model takes what its types above allow. Requests are not joined;"
+        f" `num_replicas` is {settings.instances}, and each replica holds all models. It listens on"
+        " this machine alone: `http_options` in the configuration says otherwise."
+    )
+
+
 _TITLES: Mapping[Engine, str] = {
     "triton": "NVIDIA Triton",
     "kserve": "KServe",
     "openvino": "OpenVINO Model Server",
+    "ray": "Ray Serve",
 }
 _STARTS: Mapping[Engine, Section] = {
     "triton": _start_triton,
     "kserve": _start_kserve,
     "openvino": _start_openvino,
+    "ray": _start_ray,
 }
 _ASKING: Mapping[Engine, Section] = {
     "triton": _ask_locally,
     "kserve": _ask_cluster,
     "openvino": _ask_locally,
+    "ray": _ask_locally,
 }
 _BATCHES: Mapping[Engine, Section] = {
     "triton": _batch_triton,
     "kserve": _batch_triton,
     "openvino": _batch_openvino,
+    "ray": _batch_ray,
 }

@@ -24,6 +24,8 @@ class Service:
     ----------
     name : str
         The served model's name.
+    bundle : str
+        The name of the bundle, that of its first model.
     stage : StageEntry
     folder : Path
         Where the stage's files lie.
@@ -34,6 +36,7 @@ class Service:
     """
 
     name: str
+    bundle: str
     stage: StageEntry
     folder: Path
     model_sha256: str | None
@@ -94,6 +97,7 @@ def _list_own(name: str, bundle: StoredBundle, tier: str | None) -> Iterator[Ser
     """Yield a bundle's stage, and for each of its cuts one named after it."""
     base = Service(
         name=name,
+        bundle=name,
         stage=_choose_stage(bundle, bundle.manifest, tier),
         folder=bundle.folder,
         model_sha256=bundle.manifest.model.get("sha256"),

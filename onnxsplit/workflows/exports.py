@@ -58,7 +58,7 @@ def export(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         What `cut` wrote; each bundle becomes a model of its own name.
     output : path
         The folder to write.
-    to : {"triton", "kserve", "openvino"}
+    to : {"triton", "kserve", "openvino", "ray"}
         The engine.
     names : sequence of str
         One for each bundle; the folders' names without ``.split`` if empty.

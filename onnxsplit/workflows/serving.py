@@ -5,20 +5,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from onnxsplit.engines.environment import count_cores
-from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.runtime.http_limits import HttpLimits
 from onnxsplit.runtime.http_server import HttpOptions, HttpServer, is_loopback
-from onnxsplit.runtime.repository import ModelRepository
 from onnxsplit.runtime.running_server import RunningServer, Server
-from onnxsplit.runtime.served_probe import load_probe
 from onnxsplit.runtime.served_stages import StageOptions
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
 from onnxsplit.runtime.tls import TlsFiles
 from onnxsplit.workflows.served_bundles import NextServer, load_bundles, prepare_relay
+from onnxsplit.workflows.stage_services import choose_room, open_service
 
 DEFAULT_REQUEST_BYTES = HttpLimits().request_bytes
 _BODIES_AT_A_TIME = 4
@@ -114,17 +111,11 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
         sequences=sequences,
         sequence_seconds=sequence_seconds,
     )
-    room = ServiceOptions(
-        workers=max(2, count_cores()) if workers is None else workers, queue=queue
-    )
+    room = choose_room(workers=workers, queue=queue)
     relay = prepare_relay(next_server, room.workers)
     with ExitStack() as stack:
-        models = []
-        for model in load_bundles(folders, names, tier, stages, relay, progress):
-            models.append(model)
-            stack.callback(model.close)
-        models.append(load_probe(open_session))
-        service = stack.enter_context(InferenceService(ModelRepository(models), room))
+        models = load_bundles(folders, names, tier, stages, relay, progress)
+        service = stack.enter_context(open_service(models, room))
         servers: list[Server] = [stack.enter_context(HttpServer(service, options))]
         if grpc_port is not None:
             servers.append(_open_grpc(service, options, grpc_port))

@@ -1,9 +1,13 @@
 """The servers under test, each with the same two stages."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import uvicorn
 
 import onnxsplit as osp
 from onnxsplit.engines.opening import open_session
@@ -14,6 +18,7 @@ from onnxsplit.runtime.http_server import HttpOptions, HttpServer
 from onnxsplit.runtime.repository import ModelRepository
 from onnxsplit.runtime.served_stages import StageOptions, choose_stage, load_stage
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
+from tests.foreign.ray_server import run_ray
 from tests.foreign.triton_server import run_triton
 from tests.served_bundles import make_typed_feeds, write_batched, write_typed
 
@@ -77,6 +82,24 @@ def serve_by_http(bundles: Path, workplace: Path) -> Iterator[Served]:
 
 
 @contextmanager
+def serve_hosted(bundles: Path, workplace: Path) -> Iterator[Served]:
+    """Run the application in another's server: uvicorn as it comes, with ASGI's lifespan."""
+    del workplace
+    application = osp.host([bundles / f"{name}.split" for name in WRITERS], threads=1)
+    config = uvicorn.Config(application, lifespan="on", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield Served(urls={"http": f"http://127.0.0.1:{listener.getsockname()[1]}"})
+        finally:
+            server.should_exit = True
+            thread.join(60)
+    assert not application.is_ready
+
+
+@contextmanager
 def serve_by_triton(bundles: Path, workplace: Path) -> Iterator[Served]:
     """Run NVIDIA's server on what `export` writes."""
     folders = [bundles / f"{name}.split" for name in WRITERS]
@@ -89,3 +112,12 @@ def serve_by_triton(bundles: Path, workplace: Path) -> Iterator[Served]:
                 "http": f"http://127.0.0.1:{ports.http}",
             }
         )
+
+
+@contextmanager
+def serve_by_ray(bundles: Path, workplace: Path) -> Iterator[Served]:
+    """Run Ray Serve on what `export` writes."""
+    folders = [bundles / f"{name}.split" for name in WRITERS]
+    osp.export(folders, workplace / "exported", to="ray")
+    with run_ray(workplace / "exported", workplace) as port:
+        yield Served(urls={"http": f"http://127.0.0.1:{port}"})

@@ -23,7 +23,9 @@ from tests.conformance.served import (
     make_hidden_feeds,
     serve_by_grpc,
     serve_by_http,
+    serve_by_ray,
     serve_by_triton,
+    serve_hosted,
     write_bundles,
 )
 
@@ -31,12 +33,14 @@ Open = Callable[[], Transport]
 
 PAIRS: dict[str, tuple[Callable[[Path, Path], AbstractContextManager[Served]], str]] = {
     "our HTTP": (serve_by_http, "http"),
+    "our HTTP, hosted": (serve_hosted, "http"),
     "our gRPC": (serve_by_grpc, "grpc"),
     "Triton over HTTP": (serve_by_triton, "http"),
+    "Ray Serve over HTTP": (serve_by_ray, "http"),
     "Triton over gRPC": (serve_by_triton, "grpc"),
 }
 """A server, and the protocol by which it is asked."""
-SLOW = {"Triton over gRPC", "Triton over HTTP"}
+SLOW = {"Triton over gRPC", "Triton over HTTP", "Ray Serve over HTTP"}
 TRANSPORTS: dict[str, Callable[[str], Transport]] = {"grpc": GrpcTransport, "http": HttpTransport}
 
 

@@ -1,35 +1,46 @@
-"""The environment of foreign programs: NVIDIA's client and server, whose pins clash with ours.
+"""Environments of foreign programs, whose pins clash with ours; ``.ci/run`` makes them.
 
-``FOREIGN_ENVIRONMENT`` names a virtual environment of the Python that tests run on, made by
-``pip install -r tests/foreign/requirements.txt``; ``.ci/run`` makes one.
+``FOREIGN_ENVIRONMENT`` names a virtual environment with NVIDIA's client and server, made by
+``pip install -r tests/foreign/requirements.txt``, and ``FOREIGN_RAY`` one with Ray Serve and our
+own dependencies, made by ``pip install "ray[serve]" ".[serve]"``.
 """
 
+import http.client
 import json
 import os
+import socket
 import subprocess
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-VARIABLE = "FOREIGN_ENVIRONMENT"
+NVIDIA = "FOREIGN_ENVIRONMENT"
+RAY = "FOREIGN_RAY"
+START_SECONDS = 120.0
 FOLDER = Path(__file__).parent
 
 
-def find_python() -> Path:
-    """Return the environment's interpreter; skips the test where no environment is named."""
-    folder = os.environ.get(VARIABLE)
+class ServerRefusedError(AssertionError):
+    """A server did not start, or did not load what it was given; the message is its log."""
+
+
+def find_python(variable: str = NVIDIA) -> Path:
+    """Return an environment's interpreter; skips the test where none is named."""
+    folder = os.environ.get(variable)
     if not folder:
-        pytest.skip(f"{VARIABLE} names no environment with tests/foreign/requirements.txt in it")
+        pytest.skip(f"{variable} names no environment with the foreign programs in it")
     python = Path(folder) / "bin" / "python"
-    assert python.is_file(), f"{VARIABLE} is {folder}, and {python} is not there"
+    assert python.is_file(), f"{variable} is {folder}, and {python} is not there"
     return python
 
 
-def run_program(name: str, *arguments: object, text: str = "") -> Any:  # noqa: ANN401 - JSON
-    """Run a program of this folder in the environment; return the JSON that it prints."""
+def run_program(name: str, *arguments: object, text: str = "", variable: str = NVIDIA) -> Any:  # noqa: ANN401 - JSON
+    """Run a program of this folder in an environment; return the JSON that it prints."""
     finished = subprocess.run(  # noqa: S603 - our own programs
-        [find_python(), FOLDER / name, *map(str, arguments)],
+        [find_python(variable), FOLDER / name, *map(str, arguments)],
         capture_output=True,
         check=False,
         input=text,
@@ -39,3 +50,25 @@ def run_program(name: str, *arguments: object, text: str = "") -> Any:  # noqa: 
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
+
+
+def find_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Wait until a server that was started says that it is ready; show its log if it ends."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with suppress(OSError, http.client.HTTPException), closing(connection):
+            connection.request("GET", "/v2/health/ready")
+            with connection.getresponse() as response:
+                if response.status == http.client.OK:
+                    return
+        time.sleep(0.2)
+    raise ServerRefusedError(log.read_text(encoding="utf-8", errors="replace")[-30000:])

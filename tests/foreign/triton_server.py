@@ -1,20 +1,16 @@
 """NVIDIA's ``tritonserver`` on an exported repository, until a test is done with it."""
 
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.foreign.environment import FOLDER, find_python
+from tests.foreign.environment import FOLDER, find_port, find_python, wait_until_ready
 
-START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
 
@@ -24,10 +20,6 @@ class TritonPorts:
 
     http: int
     grpc: int
-
-
-class TritonRefusedError(AssertionError):
-    """The server did not load the repository; the message is its log."""
 
 
 @contextmanager
@@ -47,12 +39,12 @@ def run_triton(repository: Path, workplace: Path) -> Iterator[TritonPorts]:
         assert 'backend: "onnxruntime"' in text
         config.write_text(text.replace('"onnxruntime"', '"python"'), encoding="utf-8")
         shutil.copy(FOLDER / "python_backend.py", config.parent / "1" / "model.py")
-    ports = TritonPorts(http=_find_port(), grpc=_find_port())
+    ports = TritonPorts(http=find_port(), grpc=find_port())
     log = workplace / "triton.log"
     with log.open("wb") as output:
         process = _start(workplace, ports, output.fileno())
         try:
-            _wait_until_ready(process, ports, log)
+            wait_until_ready(process, ports.http, log)
             yield ports
         finally:
             process.terminate()
@@ -83,6 +75,7 @@ def _start(workplace: Path, ports: TritonPorts, output: int) -> "subprocess.Pope
             home / "bin" / "tritonserver",
             f"--model-repository={workplace / 'models'}",
             f"--backend-directory={workplace / 'backends'}",
+            f"--backend-config=python,shm-region-prefix-name=onnxsplit-{ports.grpc}",
             "--disable-auto-complete-config",
             "--allow-metrics=false",
             *(f"--{protocol}-address=127.0.0.1" for protocol in ("http", "grpc")),
@@ -100,25 +93,3 @@ def _start(workplace: Path, ports: TritonPorts, output: int) -> "subprocess.Pope
             "PYTHONPATH": packages,
         },
     )
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", ports: TritonPorts, log: Path) -> None:
-    """Wait until every model is ready."""
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", ports.http, timeout=5)
-        with suppress(OSError), closing(connection):
-            connection.request("GET", "/v2/health/ready")
-            with connection.getresponse() as response:
-                if response.status == http.client.OK:
-                    return
-        time.sleep(0.2)
-    raise TritonRefusedError(log.read_text(encoding="utf-8", errors="replace")[-30000:])
-
-
-def _find_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -23,6 +23,11 @@ CONFIGS: dict[Engine, str] = {
     "triton": "net/config.pbtxt",
     "kserve": "inference-service.yaml",
     "openvino": "config.json",
+    "ray": "serve_config.yaml",
+}
+STAGES: dict[Engine, str] = {
+    **dict.fromkeys(CONFIGS, "net/1/model.onnx"),
+    "ray": "net.split/server.onnx",
 }
 
 
@@ -45,7 +50,7 @@ def test_a_repository_holds_the_stage_its_configuration_and_commands(
 ) -> None:
     written = osp.export(bundle.folder, tmp_path / "repo", to=engine)
     files = read_all(tmp_path / "repo")
-    assert files["net/1/model.onnx"] == (bundle.folder / "server.onnx").read_bytes()
+    assert files[STAGES[engine]] == (bundle.folder / "server.onnx").read_bytes()
     assert {"README.md", "export.json", CONFIGS[engine]} <= set(files)
     document = json.loads(files["export.json"])
     fit(document)
@@ -54,7 +59,7 @@ def test_a_repository_holds_the_stage_its_configuration_and_commands(
     assert document["models"][0]["stage_sha256"] == bundle.manifest.stages[1].sha256
     readme = files["README.md"].decode()
     assert "onnxsplit run net.split --server" in readme
-    assert ("docker run" in readme) == (engine != "kserve")
+    assert ("docker run" in readme) == (engine in {"triton", "openvino"})
 
 
 @pytest.mark.parametrize("engine", CONFIGS)
@@ -153,7 +158,7 @@ def test_every_cut_of_a_bundle_is_a_model_and_weights_are_on_disk_once(tmp_path:
     assert len(weights) == 1
 
 
-@pytest.mark.parametrize("engine", CONFIGS)
+@pytest.mark.parametrize("engine", ["triton", "kserve", "openvino"])
 def test_the_probe_lies_beside_and_answers(
     bundle: StoredBundle, tmp_path: Path, engine: Engine
 ) -> None:

@@ -13,8 +13,8 @@ from onnxsplit.deployment.triton import write_config
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import StageEntry
 from onnxsplit.model.bundle import read_bundle
-from tests.foreign.environment import run_program
-from tests.foreign.triton_server import TritonRefusedError, run_triton
+from tests.foreign.environment import RAY, ServerRefusedError, run_program
+from tests.foreign.triton_server import run_triton
 from tests.served_bundles import write_batched, write_typed
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,9 @@ def test_triton_reads_a_configuration_as_it_was_meant(
 ) -> None:
     bundle = write_batched(tmp_path / "net.split")
     stage = bundle.manifest.stages[-1]
-    service = Service(name="net", stage=stage, folder=bundle.folder, model_sha256="ab" * 32)
+    service = Service(
+        name="net", bundle="net", stage=stage, folder=bundle.folder, model_sha256="ab" * 32
+    )
     settings = ServingSettings(
         accelerator=accelerator, instances=2, max_batch=8, dynamic_batching=joins
     )
@@ -61,7 +63,7 @@ def test_triton_reads_every_name_and_type_as_it_was_written(tmp_path: Path) -> N
         tier="über", file="s.onnx", sha256="ef" * 32, operators=1, weight_bytes=0,
         inputs=tuple(specs), outputs=tuple(specs),
     )  # fmt: skip
-    service = Service(name="n", stage=stage, folder=tmp_path, model_sha256=None)
+    service = Service(name="n", bundle="n", stage=stage, folder=tmp_path, model_sha256=None)
     config = read_config(write_config(service, ServingSettings()))
     for side in ("input", "output"):
         assert [entry["name"] for entry in config[side]] == [spec.name for spec in specs]
@@ -89,8 +91,22 @@ def test_triton_refuses_a_configuration_that_is_wrong(tmp_path: Path) -> None:
     config.write_text(text.replace("dims: [ 4 ]", "dims: [ 0 ]"), encoding="utf-8")
     (tmp_path / "run").mkdir()
     with (
-        pytest.raises(TritonRefusedError, match="dimension"),
+        pytest.raises(ServerRefusedError, match="dimension"),
         run_triton(tmp_path / "repo", tmp_path / "run"),
     ):
         pytest.fail("it was served")
     assert read_bundle(bundle.folder).manifest == bundle.manifest
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu"])
+def test_ray_understands_every_key_of_its_configuration(
+    tmp_path: Path, accelerator: Accelerator
+) -> None:
+    bundle = write_batched(tmp_path / "net.split")
+    osp.export(bundle.folder, tmp_path / "repo", to="ray", accelerator=accelerator, instances=3)
+    text = (tmp_path / "repo" / "serve_config.yaml").read_text(encoding="utf-8")
+    found = run_program("read_ray_config.py", text=text, variable=RAY)
+    assert found == run_program("read_yaml.py", text=text, variable=RAY)
+    deployment = found["applications"][0]["deployments"][0]
+    assert deployment["num_replicas"] == 3
+    assert deployment["ray_actor_options"]["num_gpus"] == (1 if accelerator == "gpu" else 0)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from onnxsplit.deployment import kserve, openvino
+from onnxsplit.deployment import kserve, openvino, ray
 from onnxsplit.deployment.batching import find_obstacle
 from onnxsplit.deployment.engines import build_repository
 from onnxsplit.deployment.services import Service
@@ -39,7 +40,9 @@ def make_service(
         weight_bytes=12,
         threads=2,
     )
-    return Service(name=name, stage=stage, folder=Path("net.split"), model_sha256="ab" * 32)
+    return Service(
+        name=name, bundle=name, stage=stage, folder=Path("net.split"), model_sha256="ab" * 32
+    )
 
 
 IMAGE, SCORES = make_spec("x", "batch", 3, "width"), make_spec("y", "batch", 10)
@@ -192,3 +195,33 @@ def test_yaml_quotes_whatever_could_be_read_as_something_else() -> None:
     assert write_yaml(document) == (
         'a:\n  on: "yes"\n  n: "1"\nl:\n  - k: "x: y"\n    m: []\n  - {}\nz: null\n'
     )
+
+
+def test_states_and_several_replicas_do_not_go_together_on_ray() -> None:
+    stage = replace(BATCHED.stage, state_bytes=None)
+    keeping = replace(BATCHED, stage=stage)
+    ray.describe_config([keeping], ServingSettings())
+    with pytest.raises(UsageError, match="'net' keeps states"):
+        ray.describe_config([keeping], ServingSettings(instances=2))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "provider", "gpus"),
+    [
+        ("cpu", "CPU", 0),
+        ("gpu", "CUDA", 1),
+        ("tensorrt", "Tensorrt", 1),
+        ("openvino", "OpenVINO", 0),
+    ],
+)
+def test_the_deployment_for_ray_is_python_that_names_its_provider(
+    accelerator: Accelerator, provider: str, gpus: int
+) -> None:
+    settings = ServingSettings(accelerator=accelerator)
+    text = ray.write_module([BATCHED, replace(BATCHED, name="net-cut-1")], settings)
+    compile(text, "split_server.py", "exec")
+    assert text.count("net.split") == 1
+    assert f'provider="{provider}ExecutionProvider"' in text
+    config = ray.describe_config([BATCHED], settings)
+    options = config["applications"][0]["deployments"][0]["ray_actor_options"]
+    assert options == {"num_cpus": 2, "num_gpus": gpus}
