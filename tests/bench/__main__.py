@@ -8,6 +8,7 @@ BENCHES = {
     "carve": "tests.bench.carving",
     "startup": "tests.bench.startup",
     "fidelity": "tests.bench.fidelity",
+    "training": "tests.bench.training",
 }
 
 
