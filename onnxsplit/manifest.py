@@ -51,6 +51,65 @@ class CarvingReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoweredEntry:
+    """A stage once more, as its target reads it; it takes and gives the same.
+
+    Parameters
+    ----------
+    file, sha256 : str
+        File name inside the bundle, and the hash of its bytes.
+    files : mapping of str to str
+        Further files to their hashes: external data, or the list of required operators.
+    file_format : str
+        ``onnx``, or ``ort``: onnxruntime's mobile format.
+    opset : int
+        Of ONNX's own domain.
+    precision : str
+        ``fp32`` for the model's own, or ``fp16``.
+    converted, expanded : tuple of str
+        Operators that ONNX's converter rewrote, and that were replaced by their function's body.
+    """
+
+    file: str
+    sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    file_format: str = "onnx"
+    opset: int = 0
+    precision: str = "fp32"
+    converted: tuple[str, ...] = ()
+    expanded: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as the manifest holds it."""
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "files": dict(self.files),
+            "format": self.file_format,
+            "opset": self.opset,
+            "precision": self.precision,
+            "converted": list(self.converted),
+            "expanded": list(self.expanded),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any] | None) -> Self | None:
+        """Read an entry from its parsed JSON; KeyError or TypeError if it is malformed."""
+        if document is None:
+            return None
+        return cls(
+            file=document["file"],
+            sha256=document["sha256"],
+            files=dict(document.get("files", {})),
+            file_format=document.get("format", "onnx"),
+            opset=document.get("opset", 0),
+            precision=document.get("precision", "fp32"),
+            converted=tuple(document.get("converted", ())),
+            expanded=tuple(document.get("expanded", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntry:
     """One stage as the manifest describes it.
 
@@ -76,6 +135,8 @@ class StageEntry:
         What the stage's tier keeps from one run to the next, where it is known.
     runtime : str
         What the stage was cut for and verified on.
+    lowered : LoweredEntry or None
+        The stage as its target reads it, where that is another file.
     """
 
     tier: str
@@ -90,6 +151,27 @@ class StageEntry:
     peak_bytes: int | None = None
     state_bytes: int | None = 0
     runtime: str = "onnxruntime"
+    lowered: LoweredEntry | None = None
+
+    @property
+    def runnable_file(self) -> str:
+        """Name of the file that the tier runs; merging takes ``file``."""
+        return self.file if self.lowered is None else self.lowered.file
+
+    @property
+    def rounding(self) -> str | None:
+        """Element type to whose tolerance a rewritten stage is held; None for bit equality."""
+        if self.lowered is None:
+            return None
+        return "float16" if self.lowered.precision == "fp16" else "float32"
+
+    @property
+    def files(self) -> dict[str, str]:
+        """All of the stage's files, with their hashes."""
+        files = {self.file: self.sha256, **self.data_files}
+        if self.lowered is not None:
+            files |= {self.lowered.file: self.lowered.sha256, **self.lowered.files}
+        return files
 
     def to_json(self) -> dict[str, Any]:
         """Return the stage as the manifest holds it."""
@@ -105,6 +187,7 @@ class StageEntry:
             "threads": self.threads,
             "peak_bytes": self.peak_bytes,
             "runtime": self.runtime,
+            **({} if self.lowered is None else {"lowered": self.lowered.to_json()}),
             **({} if self.state_bytes == 0 else {"state_bytes": self.state_bytes}),
         }
 
@@ -132,6 +215,7 @@ class StageEntry:
             peak_bytes=document.get("peak_bytes"),
             state_bytes=document.get("state_bytes", 0),
             runtime=document.get("runtime", "onnxruntime"),
+            lowered=LoweredEntry.from_json(document.get("lowered")),
         )
 
 

@@ -38,6 +38,20 @@ class RuntimeName(StrEnum):
     OPENVINO = "openvino"
 
 
+class PrecisionName(StrEnum):
+    """What a stage computes in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class StageFormatName(StrEnum):
+    """What a stage's file is."""
+
+    ONNX = "onnx"
+    ORT = "ort"
+
+
 class MethodName(StrEnum):
     """How a cut is found."""
 

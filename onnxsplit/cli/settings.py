@@ -13,6 +13,7 @@ FLAG_ONLY = frozenset({"help", "config", "debug", "frontier"})
 INTEGERS = frozenset(
     {
         "threads",
+        "device-opset",
         "batches",
         "seed",
         "seeds",

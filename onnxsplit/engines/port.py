@@ -34,6 +34,20 @@ _CPUS: Mapping[Runtime, str] = {"onnxruntime": CPU_PROVIDER, "openvino": "CPU"}
 """What each runtime calls the processor."""
 
 
+def read_runtime(name: str) -> Runtime:
+    """Return a runtime by its name.
+
+    Raises
+    ------
+    UsageError
+        There is no such runtime.
+    """
+    for runtime in RUNTIMES:
+        if runtime == name:
+            return runtime
+    raise UsageError(f"There is no runtime {name!r}. {suggest(name, RUNTIMES)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """How a model is to be run.

@@ -212,8 +212,7 @@ def list_files(manifest: Manifest) -> Mapping[str, str]:
     """Map a bundle's files, but for the manifest, to their sha256."""
     files: dict[str, str] = {}
     for stage in list_stages(manifest):
-        files[stage.file] = stage.sha256
-        files.update(stage.data_files)
+        files.update(stage.files)
     for section in (manifest.training, manifest.trained):
         files.update((section or {}).get("files", {}))
     return files
@@ -287,7 +286,7 @@ def _may_replace(target: Path, model_sha256: str | None) -> bool:
 
 def _check_names(manifest: Manifest) -> None:
     """Refuse file names that lead out of the bundle."""
-    named = [(stage.file, *stage.data_files) for stage in list_stages(manifest)]
+    named = [stage.files for stage in list_stages(manifest)]
     named += [(section or {}).get("files", {}) for section in (manifest.training, manifest.trained)]
     for name in chain.from_iterable(named):
         if not name or Path(str(name)).name != name:

@@ -1,6 +1,7 @@
 """Save models: weights within the file while they are small, else in one file beside it."""
 
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import EncodeError
 
+from onnxsplit.engines.ort_format import write_ort_format
 from onnxsplit.errors import OutputError
 from onnxsplit.model.loading import find_external_tensors
 from onnxsplit.model.publication import open_draft, publish
@@ -124,6 +126,32 @@ def write_model(
             if not data_files or measure_external(tensor) < SMALL_BYTES:
                 take_in(tensor, base_folder)
     return _write(proto, folder / (file or f"{stem}.onnx"), data_files)
+
+
+def write_ort_model(
+    proto: onnx.ModelProto, folder: Path, stem: str, *, base_folder: Path | None
+) -> dict[str, str]:
+    """Write a model in onnxruntime's mobile format, and the operators that a small build needs.
+
+    Parameters
+    ----------
+    proto, folder, stem, base_folder
+        As for `write_model`.
+
+    Returns
+    -------
+    dict of str to str
+        File to its sha256; the model first.
+
+    Raises
+    ------
+    OSError, OutputError, ModelError
+        As for `write_model`, or onnxruntime can't convert the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="onnxsplit-stage-") as place:
+        saved = write_model(proto, Path(place), "stage", base_folder=base_folder)
+        names = write_ort_format(Path(place) / saved.file, folder, stem)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
 def write_model_sharing(

@@ -1,7 +1,7 @@
 """Hold stages against the whole model: bit for bit unoptimised, within a tolerance optimised."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,12 @@ _FOREIGN_NOTE = (
 )
 
 
+_LOWERED_NOTE = (
+    "A stage was run as it was rewritten for its target; outputs were held to {tolerance:g} of the"
+    " largest value at the least, and not to bit equality."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnableModel:
     """A model that an engine can load.
@@ -45,16 +51,25 @@ class RunnableModel:
         Where a serialized model's external data lies.
     engine : EngineOptions or None
         What it will run on, where that is not what everything else runs on.
+    rounding : str or None
+        Element type to whose tolerance its results are held, where it was rewritten.
     """
 
     content: bytes | Path
     base_folder: Path | None = None
     engine: EngineOptions | None = None
+    rounding: str | None = None
 
     @property
     def is_foreign(self) -> bool:
         """Tell whether it will run on another runtime than onnxruntime."""
         return self.engine is not None and self.engine.runtime != DEFAULT_RUNTIME
+
+    @property
+    def roundings(self) -> tuple[str, ...]:
+        """Element types to whose tolerance its results are held."""
+        foreign = ("float32",) if self.is_foreign else ()
+        return foreign if self.rounding is None else (*foreign, self.rounding)
 
     def open(self, options: EngineOptions) -> Session:
         """Load it.
@@ -151,13 +166,14 @@ def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may di
     close = _compare(whole, stages, batches, full, random_outputs)
     progress.report("verified", done=2, total=2)
     drifting = drift.outputs if drift else frozenset()
-    foreign = [stage for stage in stages if stage.is_foreign]
+    roundings = {rounding for stage in stages for rounding in stage.roundings}
 
     def allow(name: str, comparison: Comparison) -> Comparison:
         if rounds_inside:
             comparison = _loosen(comparison, "float16")
-        if foreign and comparison.tolerance:
-            comparison = _loosen(comparison, "float32")
+        if comparison.tolerance:
+            for rounding in roundings:
+                comparison = _loosen(comparison, rounding)
         if drift is not None and name in drifting - random_outputs:
             comparison = allow_drift(comparison, drift.most)
         return comparison
@@ -168,15 +184,14 @@ def verify_stages(  # noqa: PLR0913 - what is compared, on what, and what may di
             allow(name, exact[name]),
             allow(name, close[name]),
             is_random=name in random_outputs,
-            must_be_exact=not rounds_inside and not foreign and name not in drifting,
+            must_be_exact=not rounds_inside and not roundings and name not in drifting,
         )
         for name in exact
     )
     notes = (*_note_drift(drift, outputs), *_note(outputs))
     if rounds_inside and not all(output.bit_equal for output in outputs):
         notes = (*notes, _FLOAT16_NOTE)
-    if foreign:
-        notes = (_note_foreign(stages), *notes)
+    notes = (*_note_roundings(stages), *notes)
     return ParityResult(
         outputs=outputs,
         batches=len(batches),
@@ -212,12 +227,16 @@ def holds_float16(graph: OperatorGraph) -> bool:
     return any(spec.dtype == "float16" for spec in graph.tensors.values())
 
 
-def _note_foreign(stages: Sequence[RunnableModel]) -> str:
-    """Say on which runtimes the stages ran, and what that allows."""
-    runtimes = [DEFAULT_RUNTIME if s.engine is None else s.engine.runtime for s in stages]
-    return _FOREIGN_NOTE.format(
-        runtimes=" and ".join(dict.fromkeys(runtimes)), tolerance=find_tolerance("float32")
-    )
+def _note_roundings(stages: Sequence[RunnableModel]) -> Iterator[str]:
+    """Say what ran other than the whole did, and what that allows."""
+    if any(stage.is_foreign for stage in stages):
+        runtimes = [DEFAULT_RUNTIME if s.engine is None else s.engine.runtime for s in stages]
+        yield _FOREIGN_NOTE.format(
+            runtimes=" and ".join(dict.fromkeys(runtimes)), tolerance=find_tolerance("float32")
+        )
+    rewritten = [find_tolerance(stage.rounding) for stage in stages if stage.rounding]
+    if rewritten:
+        yield _LOWERED_NOTE.format(tolerance=max(rewritten))
 
 
 def _loosen(comparison: Comparison, dtype: str) -> Comparison:

@@ -1,5 +1,6 @@
 """Bundles as pages and documents: what ``cut`` prints."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class BundleReport:
         """List what was written."""
         stages = list(self.manifest.stages)
         stages += [s for cut in self.manifest.cuts for s in cut.stages if s not in stages]
-        rows = [self._file_row(stage) for stage in stages]
+        rows = [row for stage in stages for row in self._file_rows(stage)]
         data = dict.fromkeys(name for stage in stages for name in stage.data_files)
         shared = [name for name in data if self.manifest.cuts]
         return Table(
@@ -103,9 +104,9 @@ class BundleReport:
         )
 
     @staticmethod
-    def _file_row(stage: StageEntry) -> tuple[str, ...]:
-        """Lay out one stage's file."""
-        return (
+    def _file_rows(stage: StageEntry) -> Iterator[tuple[str, ...]]:
+        """Lay out one stage's file, and those that its target reads in its place."""
+        yield (
             stage.file,
             stage.tier,
             str(stage.operators),
@@ -114,6 +115,11 @@ class BundleReport:
             _word_ports(stage.inputs),
             _word_ports(stage.outputs),
         )
+        if stage.lowered is not None:
+            lowered = stage.lowered
+            what = f"opset {lowered.opset}, {lowered.precision}"
+            yield (lowered.file, stage.tier, "", "", "", f"the same, {what}", "the same")
+            yield from ((name, *[""] * 6) for name in lowered.files)
 
     def _carving_blocks(self) -> tuple[Bullets, ...]:
         """List what carving changed, beyond distributing the operators."""

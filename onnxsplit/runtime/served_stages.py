@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from onnxsplit.engines.port import EngineOptions, Runtime, Session
+from onnxsplit.engines.port import EngineOptions, Runtime, Session, read_runtime
 from onnxsplit.errors import BundleError, UnsupportedModelError, UsageError, suggest
 from onnxsplit.graph import TensorSpec
 from onnxsplit.manifest import Manifest, StageEntry
@@ -106,12 +106,9 @@ def load_stage(
     check_files(bundle.folder, replace(bundle.manifest, stages=(stage,)))
     metadata = describe_stage(bundle.manifest, stage, name=name)
     engine = options.engine
-    engine = replace(
-        engine,
-        threads=engine.threads or stage.threads or 0,
-        runtime=options.runtime or cast("Runtime", stage.runtime),
-    )
-    session = open_session(bundle.folder / stage.file, engine)
+    engine = replace(engine, threads=engine.threads or stage.threads or 0)
+    engine = engine.on(options.runtime or read_runtime(stage.runtime))
+    session = open_session(bundle.folder / stage.runnable_file, engine)
     try:
         _check_session(session, stage)
     except BundleError:

@@ -22,6 +22,7 @@ from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import carve_plan, settle_boundary
 from onnxsplit.workflows.description import BundleDescription
 from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier
+from onnxsplit.workflows.lowering import LoweringOptions, Precision, StageFormat
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
@@ -64,6 +65,9 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     measure: int | None = None,
     stage_times: Sequence[str | os.PathLike[str]] = (),
     training: Recipe | None = None,
+    device_opset: int | None = None,
+    device_precision: Precision = "fp32",
+    device_format: StageFormat = "onnx",
     force: bool = False,
     verify: bool = True,
     batches: int = 2,
@@ -94,6 +98,12 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     training : Recipe, optional
         Write training stages as well, for an objective that is `TrainingDelay`: it says where the
         labels are and what is frozen.
+    device_opset : int, optional
+        The newest opset that the device reads; its stage is written once more in it, if newer.
+    device_precision : str
+        ``fp16`` writes the device's stage once more with float16 weights and operators.
+    device_format : str
+        ``ort`` writes it in onnxruntime's mobile format, with the operators that it needs.
     force : bool
         Replace what is in the folder, whatever it is.
     verify : bool
@@ -121,6 +131,9 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     """
     progress = progress or SilentProgress()
     request = PlanRequest(**wishes)
+    lowering = LoweringOptions(
+        opset=device_opset, precision=device_precision, file_format=device_format
+    )
     if training is not None:
         check_training(request)
     if request.recompute:
@@ -134,7 +147,15 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         min_share=min_share,
     )
     if frontier:
-        check_wishes(request, cut_at=cut_at, measure=measure, stage_times=stage_times)
+        check_wishes(
+            request,
+            cut_at=cut_at,
+            measure=measure,
+            stage_times=stage_times,
+            device_opset=device_opset,
+            device_precision=device_precision != "fp32",
+            device_format=device_format != "onnx",
+        )
         if training is not None:
             raise UsageError("--frontier and --loss do not work together; give one of them.")
     inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
@@ -177,6 +198,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         carving=carve_plan(settled, inquiry),
         engine=engine,
         progress=progress,
+        lowering=lowering,
     )
     describe: Describe = description.write
     if training is not None:

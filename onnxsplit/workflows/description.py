@@ -1,6 +1,6 @@
 """What a manifest says of written stages, and the proof that they equal the whole."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from onnxsplit.planning.costs.memory import measure_peaks
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.boundary import list_wires, plan_budget
 from onnxsplit.workflows.grounds import Grounds
+from onnxsplit.workflows.lowering import LoweringOptions, write_lowered
 from onnxsplit.workflows.preparation import PreparedModel
 
 
@@ -40,6 +41,10 @@ class BundleDescription:
     engine : EngineOptions or None
         None if the stages are not to be verified.
     progress : Progress
+    lowering : LoweringOptions
+        What the first tier reads.
+    parity : ParityResult or None
+        Filled by `write`.
     """
 
     grounds: Grounds
@@ -48,6 +53,7 @@ class BundleDescription:
     carving: Carving
     engine: EngineOptions | None
     progress: Progress
+    lowering: LoweringOptions = field(default_factory=LoweringOptions)
     parity: ParityResult | None = None
 
     def write(self, folder: Path, entries: tuple[StageEntry, ...]) -> Manifest:
@@ -58,6 +64,7 @@ class BundleDescription:
         ParityError
             They differ from the whole model.
         """
+        entries = self._lower(folder, entries)
         if self.engine is not None:
             self.parity = self.verify(self.engine, folder, entries)
         profiles = self.grounds.profiles
@@ -93,7 +100,11 @@ class BundleDescription:
                 base_folder=prepared.model.base_folder,
             ),
             [
-                RunnableModel(content=folder / entry.file, engine=self.grounds.engines[entry.tier])
+                RunnableModel(
+                    content=folder / entry.runnable_file,
+                    engine=self.grounds.engines[entry.tier],
+                    rounding=entry.rounding,
+                )
                 for entry in entries
             ],
             prepared.batches,
@@ -111,6 +122,17 @@ class BundleDescription:
                     f" {output.problem}. Nothing was written; --no-verify writes them all the same."
                 )
         return result
+
+    def _lower(self, folder: Path, entries: tuple[StageEntry, ...]) -> tuple[StageEntry, ...]:
+        """Write the first tier's stage as that tier reads it, where that was asked for."""
+        first = self.grounds.topology.tiers[0]
+        if not self.lowering.changes or entries[0].tier != first:
+            return entries
+        self.lowering.check(self.grounds.engines[first].runtime)
+        self.progress.report("lowering")
+        stage = next(stage for stage in self.carving.stages if stage.tier == first)
+        lowered = write_lowered(stage, folder, Path(entries[0].file).stem, self.lowering)
+        return (replace(entries[0], lowered=lowered), *entries[1:])
 
     def _budget_drift(self) -> DriftBudget | None:
         """Return how far outputs may drift, where crossings travel narrower."""

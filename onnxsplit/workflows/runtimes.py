@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxsplit.engines.opening import describe_environment
-from onnxsplit.engines.port import DEFAULT_RUNTIME, RUNTIMES, EngineOptions, Runtime
-from onnxsplit.errors import UsageError, suggest
+from onnxsplit.engines.port import DEFAULT_RUNTIME, RUNTIMES, EngineOptions, Runtime, read_runtime
+from onnxsplit.errors import UsageError
 from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import list_stages
 from onnxsplit.profiles import Profile
@@ -72,20 +72,6 @@ def choose_engines(
     tiers = tuple(manifest.plan.get("tiers", ())) or tuple(runtimes)
     chosen = {tiers[-1]: server_runtime, tiers[0]: device_runtime}
     return {tier: base.on(chosen.get(tier) or runtime) for tier, runtime in runtimes.items()}
-
-
-def read_runtime(name: str) -> Runtime:
-    """Return a runtime by its name.
-
-    Raises
-    ------
-    UsageError
-        There is no such runtime.
-    """
-    for runtime in RUNTIMES:
-        if runtime == name:
-            return runtime
-    raise UsageError(f"There is no runtime {name!r}. {suggest(name, RUNTIMES)}")
 
 
 def describe_engines(engines: Mapping[str, EngineOptions]) -> dict[str, Any]:

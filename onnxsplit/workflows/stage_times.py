@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxsplit.engines.port import CPU_PROVIDER, DEFAULT_RUNTIME, EngineOptions, Runtime
+from onnxsplit.engines.port import (
+    CPU_PROVIDER,
+    DEFAULT_RUNTIME,
+    EngineOptions,
+    Runtime,
+    read_runtime,
+)
 from onnxsplit.errors import BundleError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
@@ -19,7 +25,7 @@ from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.profiling.storage import write_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.units import parse_duration
-from onnxsplit.workflows.runtimes import describe_engines, read_runtime
+from onnxsplit.workflows.runtimes import describe_engines
 
 
 def time_stages(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -87,7 +93,7 @@ def time_stages(  # noqa: PLR0913 - one argument for each thing that a caller ma
             [
                 RunnableStage(
                     tier=stage.tier,
-                    content=bundle.folder / stage.file,
+                    content=bundle.folder / stage.runnable_file,
                     is_timed=stage in wanted,
                     engine=engines[stage.tier],
                 )
@@ -149,7 +155,7 @@ def _list_chain(bundle: StoredBundle, wanted: Sequence[StageEntry]) -> list[Stag
 
 def _is_there(bundle: StoredBundle, stage: StageEntry) -> bool:
     """Tell whether a stage's files are there."""
-    return all((bundle.folder / name).is_file() for name in (stage.file, *stage.data_files))
+    return all((bundle.folder / name).is_file() for name in stage.files)
 
 
 def _draw_inputs(bundle: StoredBundle, chain: Sequence[StageEntry]) -> dict[str, Array]:

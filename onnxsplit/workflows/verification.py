@@ -97,7 +97,11 @@ def verify(  # noqa: PLR0913 - one argument for each thing that a caller may wan
         return verify_stages(
             model_to_run,
             [
-                RunnableModel(content=bundle.folder / stage.file, engine=engines[stage.tier])
+                RunnableModel(
+                    content=bundle.folder / stage.runnable_file,
+                    engine=engines[stage.tier],
+                    rounding=stage.rounding,
+                )
                 for stage in manifest.stages
             ],
             feeds,

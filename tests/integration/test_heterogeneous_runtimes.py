@@ -12,12 +12,11 @@ import pytest
 
 import onnxsplit as osp
 from onnxsplit.engines.opening import open_session
-from onnxsplit.engines.port import EngineOptions, Runtime
+from onnxsplit.engines.port import EngineOptions, Runtime, read_runtime
 from onnxsplit.errors import ParityError, UsageError
 from onnxsplit.graph import TensorSpec
 from onnxsplit.parity import tolerances
 from onnxsplit.profiles import Profile
-from onnxsplit.workflows.runtimes import read_runtime
 from samples.networks import build
 
 NETWORKS: Mapping[str, Mapping[str, Any]] = {

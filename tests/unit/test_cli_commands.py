@@ -103,6 +103,9 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
         "min_share": 0.05,
         "measure": None,
         "stage_times": (),
+        "device_opset": None,
+        "device_precision": "fp32",
+        "device_format": "onnx",
         "force": False,
         "verify": True,
         "batches": 2,
@@ -150,6 +153,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         " --from old.split --amortise 9 --alternatives 5 --sensitivity --explain conv1"
         " --threads 2 --provider CPUExecutionProvider --no-cache"
         " --device-runtime openvino --server-runtime onnxruntime"
+        " --device-opset 13 --device-precision fp16 --device-format ort"
         " --boundary int8 --max-drift 2% --input-bytes x=120kB --input-bytes y=1kB --recompute"
         " --method blockwise --certify original --device-ops ops.txt --ban-tensor h*"
         " --ban-dtype int64 --private-depth 3 --private k --keep-together l* --device-memory 64MB"
@@ -204,6 +208,9 @@ def test_cut_hands_every_option_on(install: Install) -> None:
         "min_share": 0.1,
         "measure": 5,
         "stage_times": [Path("a.json"), Path("b.json")],
+        "device_opset": 13,
+        "device_precision": "fp16",
+        "device_format": "ort",
         "force": True,
         "verify": False,
         "batches": 3,

@@ -2,9 +2,9 @@
 
 import typer
 
-from onnxsplit.cli import options, serving_options, training_options
+from onnxsplit.cli import options, runtime_options, serving_options, training_options
 from onnxsplit.cli.arguments import parse_share, parse_tensor_names
-from onnxsplit.cli.formats import OutputFormat
+from onnxsplit.cli.formats import OutputFormat, PrecisionName, StageFormatName
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
 from onnxsplit.cli.terminal import Terminal
 
@@ -29,6 +29,9 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
     norms: training_options.Norms = None,
     tied: training_options.Tied = None,
     recompute_activations: training_options.RecomputeActivations = False,
+    device_opset: runtime_options.DeviceOpset = None,
+    device_precision: runtime_options.DevicePrecision = PrecisionName.FP32,
+    device_format: runtime_options.DeviceFormat = StageFormatName.ONNX,
     force: options.Force = False,
     no_verify: options.NoVerify = False,
     batches: options.Batches = options.DEFAULT_BATCHES,
@@ -66,6 +69,9 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
                 tied=tied,
                 recompute=recompute_activations,
             ),
+            device_opset=device_opset,
+            device_precision=device_precision.value,
+            device_format=device_format.value,
             force=force,
             verify=not no_verify,
             batches=batches,
