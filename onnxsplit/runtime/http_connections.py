@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from http import HTTPStatus
 from typing import cast
 
 from onnxsplit.errors import UsageError
@@ -84,7 +85,11 @@ class GuardedConnection(H11Protocol):
                 ("Connection", "close"),
             ]
             events = (
-                h11.Response(status_code=status, headers=headers),
+                h11.Response(
+                    status_code=status,
+                    headers=headers,
+                    reason=HTTPStatus(status).phrase.encode(),
+                ),
                 h11.Data(data=content),
                 h11.EndOfMessage(),
             )

@@ -8,14 +8,17 @@ import threading
 from dataclasses import dataclass, field
 from typing import Self
 
-import uvicorn
-
 from onnxsplit.errors import UsageError
 from onnxsplit.runtime.http_application import HttpApplication
 from onnxsplit.runtime.http_connections import guard_connections
 from onnxsplit.runtime.http_limits import HttpLimits
 from onnxsplit.runtime.service import InferenceService
 from onnxsplit.runtime.tls import TlsFiles
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise UsageError('Serving over HTTP needs uvicorn: pip install "onnxsplit[serve]".') from error
 
 _HIGHEST_PORT = 65535
 
