@@ -4,6 +4,7 @@ Source: RFC 8878; the content coding ``zstd``. Servers that take it say so in th
 ``Accept-Encoding`` (RFC 7694), so that no other server is sent what it can't read.
 """
 
+import functools
 import importlib.util
 from collections.abc import Sequence
 from types import ModuleType
@@ -18,6 +19,7 @@ _LEVEL = 1
 _TOO_LARGE = 413
 
 
+@functools.cache
 def is_available() -> bool:
     """Tell whether the extra is installed."""
     return importlib.util.find_spec("zstandard") is not None

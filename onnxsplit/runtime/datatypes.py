@@ -4,7 +4,9 @@ Source: Open Inference Protocol, version 2, "Tensor Data Types". BF16 is the nam
 use gave to what that table lacks; the 8-bit floats, the 4-bit types and complex numbers have none.
 """
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -81,8 +83,13 @@ def find_datatype(name: str, array: Array) -> str:
     UnsupportedModelError
         The protocol has no name for its element type.
     """
-    dtype = "string" if array.dtype.kind in _STRING_KINDS else array.dtype.name
-    return name_datatype(name, dtype)
+    return name_datatype(name, _name_dtype(array.dtype))
+
+
+@functools.cache
+def _name_dtype(dtype: "np.dtype[Any]") -> str:
+    """Return ONNX's name of a numpy type; numpy takes long to tell it."""
+    return "string" if dtype.kind in _STRING_KINDS else dtype.name
 
 
 def name_datatype(name: str, dtype: str | None) -> str:

@@ -25,6 +25,7 @@ class GuardedConnection(H11Protocol):
 
     limits = HttpLimits()
     _timer: asyncio.TimerHandle | None = None
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Begin to wait for a request, unless there are too many connections."""
@@ -46,9 +47,25 @@ class GuardedConnection(H11Protocol):
             self._stop_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_timer()
+        self._stop_patience()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Give the client its time to take what waits to be sent."""
+        super().pause_writing()
+        self._start_patience()
+
+    def resume_writing(self) -> None:
+        """Go on: it has taken most of it."""
+        self._stop_patience()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that rests, whether its client takes the last bytes or not."""
+        super().timeout_keep_alive_handler()
+        self._start_patience()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, in the protocol's own form of an error."""
@@ -68,6 +85,17 @@ class GuardedConnection(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _start_patience(self) -> None:
+        """Give the client its time to read."""
+        self._stop_patience()
+        self._patience = self.loop.call_later(self.limits.send_seconds, self.transport.abort)
+
+    def _stop_patience(self) -> None:
+        """Stop the clock of a client that reads."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _give_up(self) -> None:
         """Close a connection whose client is too slow."""
@@ -96,6 +124,7 @@ class GuardedConnection(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event))
         self.transport.close()
+        self._start_patience()
 
 
 def guard_connections(limits: HttpLimits) -> type[GuardedConnection]:

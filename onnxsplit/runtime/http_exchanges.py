@@ -18,6 +18,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 _TOO_LARGE, _TOO_SLOW = 413, 408
 _LONGEST_ERROR = 600
+_LOOKS = 10
+"""How often, within the time that any body has, it is given more for what has come."""
+
 _JOINED_BYTES = 2**16
 """Smaller bodies are sent in one piece."""
 
@@ -99,17 +102,18 @@ class Exchange:
         self._check_length()
         body: bytes | bytearray = b""
         loop = asyncio.get_running_loop()
-        start = loop.time() + self._limits.body_seconds
+        start = looked = loop.time()
         try:
-            async with asyncio.timeout_at(start) as patience:
+            async with asyncio.timeout_at(start + self._limits.body_seconds) as patience:
                 while not self._is_read:
                     chunk = await self._read_chunk()
                     if len(body) + len(chunk) > self._limits.request_bytes:
                         self._refuse_size()
                     budget.take(len(chunk))
                     body = _append(body, chunk)
-                    rate = self._limits.least_bytes_per_second
-                    patience.reschedule(start + len(body) / rate)
+                    if loop.time() > looked + self._limits.body_seconds / _LOOKS:
+                        looked = loop.time()
+                        patience.reschedule(start + self._limits.allow_seconds(len(body)))
         except BaseException as error:
             budget.give_back(len(body))
             if isinstance(error, TimeoutError):
@@ -121,21 +125,17 @@ class Exchange:
         return body
 
     async def answer(self, reply: Reply) -> None:
-        """Send the reply; a client that does not take it is given up."""
+        """Send the reply."""
         size = sum(map(len, reply.buffers))
         headers = {**reply.headers, "Content-Length": str(size), **self._trace()}
         lingers = not self._is_read and not self._may_stay()
         if lingers:
             headers["Connection"] = "close"
         *parts, last = _join(reply.buffers, size)
-        try:
-            async with asyncio.timeout(self._limits.send_seconds):
-                await self._send_start(reply.status, headers)
-                for part in parts:
-                    await self._send_part(part)
-                await self._send_part(last, is_last=not lingers)
-        except TimeoutError as error:
-            raise ClientGoneError from error
+        await self._send_start(reply.status, headers)
+        for part in parts:
+            await self._send_part(part)
+        await self._send_part(last, is_last=not lingers)
         if lingers:
             await self._linger()
             await self._send_part(b"", is_last=True)

@@ -56,6 +56,10 @@ class HttpLimits:
                     f"The limit {entry.name} is {getattr(self, entry.name)!r}; it must be positive."
                 )
 
+    def allow_seconds(self, body_bytes: int) -> float:
+        """Return how long a body may take of which so much has arrived."""
+        return self.body_seconds + body_bytes / self.least_bytes_per_second
+
 
 class BodyBudget:
     """How many bytes of bodies are held; used by one thread alone.

@@ -26,12 +26,7 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Mapping[str, 
         It is anything else.
     """
     try:
-        document = json.loads(
-            str(data, "utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_read_float,
-            object_pairs_hook=_pair_up,
-        )
+        document = _DECODER.decode(str(data, "utf-8"))
     except RecursionError:
         raise ProtocolError(f"The {what}'s JSON is nested too deep.") from None
     except ValueError as error:
@@ -43,7 +38,7 @@ def parse_json(data: bytes | bytearray | memoryview, what: str) -> Mapping[str, 
 
 def write_json(document: Mapping[str, Any]) -> bytes:
     """Write compact JSON."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def read_text(document: Mapping[str, Any], key: str, what: str, default: str | None = None) -> str:
@@ -127,3 +122,9 @@ def _find_repeated(names: Iterable[str]) -> Iterator[str]:
 def _shorten(text: str) -> str:
     """Cut what a stranger sent down to what fits into a sentence."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_read_float, object_pairs_hook=_pair_up
+)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)

@@ -206,6 +206,23 @@ def test_a_body_without_a_length_is_read_up_to_the_limit(port: int) -> None:
         connection.close()
 
 
+def test_a_client_that_does_not_read_its_response_is_given_up() -> None:
+    limits = HttpLimits(send_seconds=0.2)
+    body, headers = _encode(np.zeros((2_000_000, 3)))
+    with serve_models(Doubler(), limits=limits) as (server, service):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            lines = [f"{name}: {value}" for name, value in headers.items()]
+            head = "\r\n".join([f"POST {INFER} HTTP/1.1", "Host: h", *lines, "", ""])
+            connection.sendall(head.encode() + body)
+            deadline = time.monotonic() + 20
+            while service.metrics.read("nv_inference_request_success", model="m") < 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(1)  # reading nothing
+            assert len(read_all(connection)) < len(body)
+        assert infer_json(server.port, ROWS)[0] == 200
+
+
 def test_more_bodies_than_may_be_held_are_refused() -> None:
     gate = threading.Event()
     model = Doubler(gate=gate)
