@@ -166,3 +166,9 @@ class Site:
     def cast_like(self, value: str, like: str) -> str:
         """Cast a value, or a condition to ones and zeros, to a forward value's element type."""
         return self.emit("Cast", value, to=self.data_type(like))
+
+    def widen_integers(self, name: str) -> str:
+        """Return integers as int64, the only type that every kernel of indices takes."""
+        if self.data_type(name) == onnx.TensorProto.INT64:
+            return name
+        return self.emit("Cast", name, to=onnx.TensorProto.INT64)

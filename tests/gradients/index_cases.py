@@ -70,6 +70,14 @@ def _list_gathers() -> list[GradientCase]:
             inputs={"x": draw(4), "indices": _ints([3, 0], [-1, 3])},
         ),
     ]
+    cases += [
+        GradientCase(
+            op_type="Gather",
+            name=f"of {len(table)} rows by int32",
+            inputs={"x": table, "indices": _ints([3, 0], [1, 3]).astype(np.int32)},
+        )
+        for table in (draw(4, 2), many)
+    ]
     return [twin for case in cases for twin in fix_and_feed(case, list(case.inputs)[1])]
 
 
@@ -129,6 +137,17 @@ def _list_losses() -> list[GradientCase]:
                             trained=["x"],
                         )
                     )
+    narrow = _ints(2, 0, 1, 2).astype(np.int32)
+    cases += [
+        GradientCase(
+            op_type=op_type,
+            name="labels of int32",
+            inputs={"x": draw(4, 3), "labels": narrow},
+            attributes={"ignore_index": 2},
+            trained=["x"],
+        )
+        for op_type in ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
+    ]
     outside = np.asarray([0, -100, 1, 2])
     cases.append(
         GradientCase(

@@ -168,3 +168,12 @@ def test_the_same_model_gives_the_same_nodes_again() -> None:
         differentiate(_load(_SHARED), of={"y": "seed"}, with_respect_to=["x"]) for _ in range(2)
     )
     assert one == two
+
+
+def test_a_value_is_not_kept_for_the_sake_of_its_shape() -> None:
+    text = _parse("[m] y = ReduceMean <keepdims = 0> (x, axes)", inputs="double[batch, 3, 4] x")
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray([1, 2]), "axes"))
+    model.graph.output[0].ClearField("type")
+    found = differentiate(load_model(model), of={"y": "seed"}, with_respect_to=["x"])
+    assert "x" not in found.saved

@@ -59,12 +59,15 @@ def differentiate_thresholded_relu(at: Site) -> Sequence[str | None]:
 def differentiate_clip(at: Site) -> Sequence[str | None]:
     """Pass the gradient strictly between the bounds."""
     # At a bound the slope is zero, so that ReLU6 agrees with a Relu at zero.
-    gradient = at.gradient()
-    for place, comparison in ((1, "Greater"), (2, "Less")):
-        if at.has_input(place):
-            within = at.emit(comparison, at.inputs[0], at.inputs[place])
-            gradient = at.emit("Mul", gradient, at.cast_like(within, at.inputs[0]))
-    return [gradient]
+    within = [
+        at.emit(comparison, at.inputs[0], at.inputs[place])
+        for place, comparison in ((1, "Greater"), (2, "Less"))
+        if at.has_input(place)
+    ]
+    if not within:
+        return [at.gradient()]
+    chosen = within[0] if len(within) == 1 else at.emit("And", *within)
+    return [at.emit("Mul", at.gradient(), at.cast_like(chosen, at.inputs[0]))]
 
 
 @rule("Sigmoid")

@@ -50,7 +50,7 @@ def _multiply_one_hot(at: Site, rows: int) -> str:
     """Add up by a matrix product; few rows, the first axis."""
     data, indices = at.inputs
     values = at.store(np.asarray([0.0, 1.0]), data)
-    flat = at.emit("Reshape", indices, at.integers([-1]))
+    flat = at.emit("Reshape", at.widen_integers(indices), at.integers([-1]))
     chosen = at.emit("OneHot", flat, at.integers(rows), values, axis=0)
     gradient = at.emit("Flatten", at.gradient(), axis=at.rank(indices))
     return at.take_shape(at.emit("Gemm", chosen, gradient), data)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 
 from onnxsplit.autodiff.rules.softmax import sum_along
 from onnxsplit.autodiff.sites import Site
@@ -56,13 +57,12 @@ def differentiate_likelihood(at: Site) -> Sequence[str | None]:
 
 def _read_targets(at: Site, scores: str) -> _Targets:
     """Turn labels into what gradients are multiplied by."""
-    labels, weights = at.inputs[1], None
+    labels, weights = at.widen_integers(at.inputs[1]), None
     ignored = at.attribute("ignore_index")
     if ignored is not None:
-        number = at.emit("Cast", at.integers(ignored), to=at.data_type(labels))
-        counts = at.emit("Not", at.emit("Equal", labels, number))
+        counts = at.emit("Not", at.emit("Equal", labels, at.integers(ignored)))
         # An ignored label may be no class at all, so it is looked up as the first.
-        labels = at.emit("Mul", labels, at.emit("Cast", counts, to=at.data_type(labels)))
+        labels = at.emit("Mul", labels, at.emit("Cast", counts, to=onnx.TensorProto.INT64))
         weights = at.cast_like(counts, scores)
     if at.has_input(2):
         looked_up = at.emit("Gather", at.inputs[2], labels)

@@ -31,7 +31,24 @@ def _reduces_nothing(at: Site) -> bool:
 
 def _expand(at: Site, value: str) -> str:
     """Repeat a value along the axes that were reduced."""
-    return at.emit("Expand", value, at.sizes(at.inputs[0]))
+    shape = at.shape(at.inputs[0])
+    axes = _read_axes(at)
+    if axes is None:
+        return at.emit("Expand", value, at.sizes(at.inputs[0]))
+    # Axes that were kept need no size: so the input is not kept for the sake of its shape.
+    sizes = [shape[axis] if axis in axes else 1 for axis in range(len(shape))]
+    known = [size for size in sizes if isinstance(size, int)]
+    same = len(known) == len(sizes)
+    return at.emit("Expand", value, at.integers(known) if same else at.sizes(at.inputs[0]))
+
+
+def _read_axes(at: Site) -> list[int] | None:
+    """Return the axes that are reduced, counted from the front, if they are known."""
+    rank = at.rank(at.inputs[0])
+    if not at.has_input(1):
+        return list(range(rank))
+    axes = at.read_constant(at.inputs[1])
+    return None if axes is None or not axes.size else [int(axis) % rank for axis in axes]
 
 
 @rule("ReduceSum")
@@ -51,9 +68,8 @@ def differentiate_reduce_mean(at: Site) -> Sequence[str | None]:
 
 def _invert_count(at: Site) -> str:
     """Return one over the number of elements that make one of the result."""
-    axes = at.read_constant(at.inputs[1]) if at.has_input(1) else range(at.rank(at.inputs[0]))
-    shape = at.shape(at.inputs[0])
-    sizes = [shape[int(axis)] for axis in axes] if axes is not None else [None]
+    axes, shape = _read_axes(at), at.shape(at.inputs[0])
+    sizes = [shape[axis] for axis in axes] if axes is not None else [None]
     count = 1
     for size in sizes:
         if not isinstance(size, int):
