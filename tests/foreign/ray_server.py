@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,7 +34,8 @@ def run_ray(repository: Path, workplace: Path) -> Iterator[int]:
     assert "  port: 8000\n" in text
     config.write_text(text.replace("  port: 8000\n", f"  port: {port}\n"), encoding="utf-8")
     log = workplace / "ray.log"
-    with log.open("wb") as output:
+    # A cluster of its own, known by this folder; its sockets want a short path.
+    with tempfile.TemporaryDirectory(prefix="ray") as home, log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a fixed command
             [find_python(RAY).with_name("serve"), "run", config.name],
             cwd=folder,
@@ -44,6 +46,7 @@ def run_ray(repository: Path, workplace: Path) -> Iterator[int]:
                 **{key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
                 "PYTHONPATH": f"{ROOT}:{folder}",
                 "PYTHONWARNINGS": "ignore",
+                "RAY_TMPDIR": home,
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
         )
