@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 
 from onnxsplit.engines.port import Array
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
 from onnxsplit.model.bundle import StoredBundle, write_bundle
 from onnxsplit.model.carving import carve_stages
+from onnxsplit.model.dtypes import read_type
 from onnxsplit.placement import Placement
 from tests.conformance.harness import prepare_subject
 from tests.tiny_models import parse
@@ -46,9 +47,14 @@ def write_split(
     placement = Placement.of_groups({"device": list(device), "server": rest})
     carving = carve_stages(subject.model, subject.graph, placement, subject.boundary)
 
+    inputs, outputs = (
+        [spec_to_json(read_type(value.name, value.type)) for value in values]
+        for values in (model.graph.input, model.graph.output)
+    )
+
     def describe(_: Path, entries: tuple[StageEntry, ...]) -> Manifest:
         return Manifest(
-            model={"sha256": sha256, "structure": None, "inputs": [], "outputs": []},
+            model={"sha256": sha256, "structure": None, "inputs": inputs, "outputs": outputs},
             stages=entries,
             yields=carving.yields,
             crossings=(),

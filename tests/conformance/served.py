@@ -10,14 +10,15 @@ from pathlib import Path
 import uvicorn
 
 import onnxsplit as osp
-from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import Array, EngineOptions
-from onnxsplit.model.bundle import StoredBundle, read_bundle
+from onnxsplit.model.bundle import StoredBundle
+from onnxsplit.progress import SilentProgress
 from onnxsplit.runtime.grpc_server import GrpcOptions, GrpcServer
 from onnxsplit.runtime.http_server import HttpOptions, HttpServer
-from onnxsplit.runtime.repository import ModelRepository
-from onnxsplit.runtime.served_stages import StageOptions, choose_stage, load_stage
+from onnxsplit.runtime.served_stages import StageOptions
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
+from onnxsplit.workflows.served_bundles import load_bundles
+from onnxsplit.workflows.stage_services import open_service
 from tests.foreign.ray_server import run_ray
 from tests.foreign.triton_server import run_triton
 from tests.served_bundles import make_typed_feeds, write_batched, write_typed
@@ -33,6 +34,8 @@ class Served:
     """A server that runs, with the URL of each protocol that it speaks."""
 
     urls: dict[str, str]
+    url: str = ""
+    """That by which it is asked now."""
 
 
 def write_bundles(folder: Path) -> Path:
@@ -49,19 +52,12 @@ def make_hidden_feeds(columns: int = 2) -> dict[str, Array]:
 
 
 @contextmanager
-def open_service(
-    bundles: Path, options: ServiceOptions | None = None
-) -> Iterator[InferenceService]:
-    """Load the stages."""
+def open_stages(bundles: Path) -> Iterator[InferenceService]:
+    """Load the stages, and the probe."""
+    folders = [bundles / f"{name}.split" for name in WRITERS]
     stages = StageOptions(engine=EngineOptions(threads=1))
-    models = []
-    for name in WRITERS:
-        bundle = read_bundle(bundles / f"{name}.split")
-        stage = choose_stage(bundle, None)
-        models.append(
-            load_stage(bundle, stage, name=name, options=stages, open_session=open_session)
-        )
-    with InferenceService(ModelRepository(models), options or ServiceOptions()) as service:
+    models = load_bundles(folders, (), None, stages, None, SilentProgress())
+    with open_service(models, ServiceOptions()) as service:
         yield service
 
 
@@ -69,7 +65,7 @@ def open_service(
 def serve_by_grpc(bundles: Path, workplace: Path) -> Iterator[Served]:
     """Run the embedded gRPC server."""
     del workplace
-    with open_service(bundles) as service, GrpcServer(service, GrpcOptions(port=0)) as server:
+    with open_stages(bundles) as service, GrpcServer(service, GrpcOptions(port=0)) as server:
         yield Served(urls={"grpc": server.url})
 
 
@@ -77,7 +73,7 @@ def serve_by_grpc(bundles: Path, workplace: Path) -> Iterator[Served]:
 def serve_by_http(bundles: Path, workplace: Path) -> Iterator[Served]:
     """Run the embedded HTTP server."""
     del workplace
-    with open_service(bundles) as service, HttpServer(service, HttpOptions(port=0)) as server:
+    with open_stages(bundles) as service, HttpServer(service, HttpOptions(port=0)) as server:
         yield Served(urls={"http": server.url})
 
 

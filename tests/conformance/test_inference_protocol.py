@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import onnxsplit as osp
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import ProtocolError
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.bundle import read_bundle
+from onnxsplit.model.probe_model import PROBE_NAME
 from onnxsplit.runtime.grpc_client import GrpcTransport
 from onnxsplit.runtime.http_transport import HttpTransport
 from onnxsplit.runtime.messages import InferRequest
@@ -28,6 +31,7 @@ from tests.conformance.served import (
     serve_hosted,
     write_bundles,
 )
+from tests.served_bundles import BATCHED_FEEDS
 
 Open = Callable[[], Transport]
 
@@ -59,7 +63,7 @@ def served(
     serve, protocol = PAIRS[request.param]
     with serve(bundles, tmp_path_factory.mktemp("server")) as server:
         url = server.urls[protocol]
-        yield server, partial(TRANSPORTS[protocol], url)
+        yield replace(server, url=url), partial(TRANSPORTS[protocol], url)
 
 
 @pytest.fixture
@@ -195,3 +199,25 @@ def test_a_closed_transport_may_be_closed_again(served: tuple[Served, Open]) -> 
     assert connection.is_ready()
     connection.close()
     connection.close()
+
+
+def test_the_device_half_runs_with_it(served: tuple[Served, Open], bundles: Path) -> None:
+    x = BATCHED_FEEDS["x"]
+    w = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    with osp.connect(bundles / "batched.split", served[0].url, fallback="error") as half:
+        for _ in range(3):
+            result = half.run({"x": x})
+            assert result.trace.route == "split"
+            np.testing.assert_allclose(
+                result.outputs["y"], compute(np.tanh(x @ w)), rtol=1e-5, atol=1e-6
+            )
+
+
+def test_the_probe_takes_and_gives_as_many_bytes_as_it_is_asked_for(transport: Transport) -> None:
+    feeds: dict[str, Array] = {
+        "payload": np.zeros(70_000, np.uint8),
+        "n": np.array([90_000], np.int64),
+    }
+    outputs = transport.infer(InferRequest(model=PROBE_NAME, inputs=feeds)).outputs
+    assert outputs["received"].tolist() == [70_000]
+    assert outputs["reply"].nbytes == 90_000
