@@ -9,6 +9,7 @@ import pytest
 
 from onnxsplit.autodiff.differentiation import differentiate
 from onnxsplit.autodiff.preparation import OLDEST_OPSET, find_opset, prepare_model
+from onnxsplit.autodiff.rules import RULES
 from onnxsplit.errors import UnknownGradientError, UnsupportedModelError
 from onnxsplit.model.loading import load_model
 from tests.gradients.checking import build_gradient_model, run_onnxruntime
@@ -100,3 +101,9 @@ def test_an_operator_that_onnx_can_not_write_out_is_left_as_it_is(
     with pytest.raises(UnknownGradientError, match="'s'"):
         differentiate(prepared, of={"z": "seed"}, with_respect_to=["x"])
     assert differentiate(prepared, of={"y": "seed"}, with_respect_to=["x"]).backward
+
+
+def test_the_readme_names_every_operator_that_has_a_rule() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = text.split("There are rules for: ")[1].split("; and for what")[0]
+    assert listed.replace("\n", " ").split(", ") == [f"`{name}`" for _, name in sorted(RULES)]
