@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.gradients.image_autograd import ImageCounterparts
+
 torch: Any = pytest.importorskip(
     "torch", reason="PyTorch is not installed: an oracle of tests only"
 )
@@ -177,5 +179,6 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
     "Tanh": _apply(torch.tanh),
     "Tile": lambda given, _: torch.tile(given[0], [int(count) for count in given[1]]),
     "Where": _apply(torch.where),
+    **ImageCounterparts(torch).list_all(),
 }
 """PyTorch's counterparts by operator type."""
