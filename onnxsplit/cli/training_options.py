@@ -88,6 +88,15 @@ RecomputeActivations = Annotated[
     ),
 ]
 
+ProfileTraining = Annotated[
+    bool,
+    typer.Option(
+        "--training",
+        help="Measure a training step (of --loss, cross-entropy if not given): forward as it runs"
+        " there, and backward.",
+    ),
+]
+
 Data = Annotated[
     Path,
     typer.Option(
@@ -168,6 +177,37 @@ TrainedFolder = Annotated[
         help="Folder for the trained halves and model.onnx; default: <DIR>.trained.",
     ),
 ]
+
+
+def read_measured(
+    *,
+    is_wanted: bool,
+    loss: str | None,
+    optimizer: OptimizerName | None,
+    norms: NormsName | None,
+) -> "Recipe | None":
+    """Return the training whose step is to be measured; None if none is.
+
+    Raises
+    ------
+    UsageError
+        An option goes with ``--training``, and that is not given.
+    """
+    if not is_wanted:
+        given = {"--loss": loss, "--optimizer": optimizer, "--norms": norms}
+        for flag, value in given.items():
+            if value is not None:
+                raise UsageError(f"{flag} says what is trained; give --training as well.")
+        return None
+    return read_recipe(
+        loss or "cross-entropy",
+        optimizer=optimizer,
+        momentum=None,
+        weight_decay=None,
+        norms=norms,
+        tied=None,
+        recompute=False,
+    )
 
 
 def read_recipe(

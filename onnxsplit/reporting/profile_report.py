@@ -25,7 +25,7 @@ def describe_profile(profile: Profile, *, model: Path, output: Path | None) -> P
         *_warnings(profile),
         Sentence(text=_word_whole(profile, model), tone="strong"),
         *written,
-        *_groups_tables(profile),
+        *(_pass_tables(profile) if _is_training(profile) else _groups_tables(profile)),
         *_measured_tables(profile),
         *_assumptions(profile),
     )
@@ -37,10 +37,17 @@ def _word_whole(profile: Profile, model: Path) -> str:
     fused = (
         f", {word_count(len(profile.groups), 'kernel')}" if len(profile.groups) != operators else ""
     )
+    back = sum(group.backward_seconds or 0.0 for group in profile.groups)
+    both = f" forward in training, and {word_duration(back)} backward," if back else ""
     return (
-        f"{model.name} takes {word_duration(profile.total_seconds)} on the {profile.tier}"
+        f"{model.name} takes {word_duration(profile.total_seconds)}{both} on the {profile.tier}"
         f" ({word_count(operators, 'operator')}{fused})."
     )
+
+
+def _is_training(profile: Profile) -> bool:
+    """Tell whether a profile has the way back as well."""
+    return any(group.backward_seconds for group in profile.groups)
 
 
 def _warnings(profile: Profile) -> tuple[Sentence, ...]:
@@ -98,6 +105,38 @@ def _groups_tables(profile: Profile) -> tuple[Table, ...]:
             ),
             rows=tuple(rows),
             total=("whole model", "", word_duration(whole), ""),
+        ),
+    )
+
+
+def _pass_tables(profile: Profile) -> tuple[Table, ...]:
+    """List the groups that are dearest both ways."""
+    both = {
+        group.operators: group.seconds + (group.backward_seconds or 0.0) for group in profile.groups
+    }
+    whole = sum(both.values())
+    ordered = sorted(profile.groups, key=lambda group: -both[group.operators])
+    rows = tuple(
+        (
+            group.operators[0],
+            str(len(group.operators)),
+            word_duration(group.seconds),
+            word_duration(group.backward_seconds or 0.0),
+            word_share(both[group.operators], whole),
+        )
+        for group in ordered[:TOP]
+    )
+    return (
+        Table(
+            title="Where the time of a training step goes",
+            columns=(
+                Column(title="operator", is_name=True),
+                Column(title="operators", alignment="right"),
+                Column(title="forward", alignment="right"),
+                Column(title="backward", alignment="right"),
+                Column(title="share", alignment="right"),
+            ),
+            rows=rows,
         ),
     )
 

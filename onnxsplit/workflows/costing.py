@@ -1,44 +1,22 @@
 """Profiles for every tier: files as they are, ``local`` measured here, once, and scaled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.profiles import Profile
-from onnxsplit.profiling.cache import ProfileCache
-from onnxsplit.profiling.instruments import Instruments, Subject
-from onnxsplit.profiling.measurement import profile_model
-from onnxsplit.profiling.sampling import StopRule
+from onnxsplit.profiling.instruments import Subject
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.benches import MeasuringOptions, measure_subject
 from onnxsplit.workflows.preparation import PreparedModel
 from onnxsplit.workflows.targets import LocalTier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuringOptions:
-    """How this machine is measured.
-
-    Parameters
-    ----------
-    engine : EngineOptions
-    cache : bool
-        Whether earlier measurements may serve.
-    budget_seconds : float
-        Time that measuring may take.
-    idle_gap_seconds : float, optional
-        Also time runs after such pauses.
-    """
-
-    engine: EngineOptions
-    cache: bool = True
-    budget_seconds: float = 10.0
-    idle_gap_seconds: float | None = None
+from onnxsplit.workflows.training_profiles import measure_training
 
 
 def measure_here(
     prepared: PreparedModel, tier: str, options: MeasuringOptions, progress: Progress
 ) -> Profile:
-    """Measure a model on this machine.
+    """Measure a model on this machine: an inference, or a training step if the options say so.
 
     Raises
     ------
@@ -47,17 +25,10 @@ def measure_here(
     ModelError
         The model can't be run.
     """
+    if options.training is not None:
+        return measure_training(prepared, tier, options.training, options, progress)
     subject = Subject(model=prepared.model, graph=prepared.graph, feeds=prepared.batches[0])
-    return profile_model(
-        subject,
-        options.engine,
-        tier=tier,
-        cache=ProfileCache.locate() if options.cache else None,
-        instruments=Instruments(
-            rule=StopRule(budget_seconds=options.budget_seconds), progress=progress
-        ),
-        idle_gap_seconds=options.idle_gap_seconds,
-    )
+    return measure_subject(subject, tier, options, progress)
 
 
 def settle_profiles(

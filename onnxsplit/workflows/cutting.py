@@ -130,7 +130,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         is taken or can't be written.
     """
     progress = progress or SilentProgress()
-    request = PlanRequest(**wishes)
+    request = PlanRequest(training=training, **wishes)
     lowering = LoweringOptions(
         opset=device_opset, precision=device_precision, file_format=device_format
     )

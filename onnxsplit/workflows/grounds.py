@@ -12,8 +12,9 @@ from onnxsplit.planning.costs.scaling import FactorTable, profiles_from_costs, s
 from onnxsplit.profiles import Profile
 from onnxsplit.progress import Progress
 from onnxsplit.tiers import DEVICE, SERVER, Topology
+from onnxsplit.workflows.benches import MeasuringOptions
 from onnxsplit.workflows.chains import Tiers, read_chain, read_links
-from onnxsplit.workflows.costing import MeasuringOptions, settle_profiles
+from onnxsplit.workflows.costing import settle_profiles
 from onnxsplit.workflows.preparation import (
     InputOptions,
     PreparedModel,

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.engines.device import wait_for_launches
 from onnxsplit.engines.port import CPU_PROVIDER, DEFAULT_RUNTIME, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
@@ -13,7 +15,8 @@ from onnxsplit.profiling.recorded import assemble_recorded, read_recording
 from onnxsplit.profiling.storage import write_profile
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.units import parse_duration
-from onnxsplit.workflows.costing import MeasuringOptions, measure_here
+from onnxsplit.workflows.benches import MeasuringOptions
+from onnxsplit.workflows.costing import measure_here
 from onnxsplit.workflows.preparation import (
     InputOptions,
     InputSource,
@@ -41,6 +44,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     memory: str | None = None,
     trace: str | os.PathLike[str] | None = None,
     optimized: str | os.PathLike[str] | None = None,
+    training: Recipe | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Measure what a model's operators cost on this machine.
@@ -76,6 +80,8 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     trace, optimized : path, optional
         What onnxruntime's profiler recorded on another machine, and the optimised model that the
         session wrote there: the profile is made from them, and nothing is measured here.
+    training : Recipe, optional
+        Measure an unsplit training step: forward as it runs there, and backward.
     progress : Progress, optional
 
     Returns
@@ -105,6 +111,8 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     sizes = InputOptions(shapes=shapes or {}, dims=dims or {}, inputs=inputs)
     if trace is None and optimized is not None:
         raise UsageError("--optimized goes with --trace, which is recorded by the same session.")
+    if training is not None and (trace is not None or memory is not None or idle_gap is not None):
+        raise UsageError("--training goes with none of --trace, --memory and --idle-gap.")
     if trace is not None:
         if memory is not None or idle_gap is not None:
             raise UsageError("--trace measures nothing here; drop --memory and --idle-gap.")
@@ -113,7 +121,7 @@ def profile(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         measured = assemble_recorded(prepared.graph, recording, tier=tier)
     elif memory is None:
         prepared = prepare_by_running(model, sizes, engine, progress)
-        measured = measure_here(prepared, tier, options, progress)
+        measured = measure_here(prepared, tier, replace(options, training=training), progress)
     else:
         measured = profile_within(model, sizes, memory, options, tier=tier, progress=progress)
     if output is not None:

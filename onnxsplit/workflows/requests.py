@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
 from onnxsplit.errors import UsageError
 from onnxsplit.manifest import MANIFEST_FILE
 from onnxsplit.model.loading import ModelSource
-from onnxsplit.objectives import InferenceLatency, Objective
+from onnxsplit.objectives import InferenceLatency, Objective, TrainingDelay
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.mixes import pose_mix
 from onnxsplit.planning.costs.question import Origin, Question, pose_question
@@ -17,13 +18,13 @@ from onnxsplit.planning.cuts.reduction import Certified, Method, Solving
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.outlook.detail import DEFAULT_ALTERNATIVES, Detail
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.benches import MeasuringOptions
 from onnxsplit.workflows.boundary_options import (
     DEFAULT_MAX_DRIFT,
     check_boundary,
     take_sent_sizes,
 )
 from onnxsplit.workflows.chains import Links, Tiers, list_links
-from onnxsplit.workflows.costing import MeasuringOptions
 from onnxsplit.workflows.data_places import AUTO, DataOptions, read_places
 from onnxsplit.workflows.grounds import Grounds, Surroundings, lay_grounds
 from onnxsplit.workflows.limit_requests import (
@@ -147,6 +148,8 @@ class PlanRequest(LimitRequest):
     recompute : bool
         Let the server run cheap operators of the device as well, where that is better than being
         sent what they make.
+    training : Recipe, optional
+        Where this machine is measured, measure a step of this training rather than an inference.
 
     Raises
     ------
@@ -191,6 +194,7 @@ class PlanRequest(LimitRequest):
     max_drift: float = DEFAULT_MAX_DRIFT
     input_bytes: Mapping[str, str | int] | None = None
     recompute: bool = False
+    training: Recipe | None = None
 
     def __post_init__(self) -> None:
         """Refuse boundaries that nobody knows and drifts that make no sense."""
@@ -212,7 +216,10 @@ class PlanRequest(LimitRequest):
     @property
     def measuring(self) -> MeasuringOptions:
         """How this machine is measured."""
-        return MeasuringOptions(engine=self.engine, cache=self.cache)
+        training = self.training
+        if training is not None and isinstance(self.objective, TrainingDelay):
+            training = replace(training, frozen=self.objective.frozen)
+        return MeasuringOptions(engine=self.engine, cache=self.cache, training=training)
 
     @property
     def surroundings(self) -> Surroundings:

@@ -21,7 +21,8 @@ from onnxsplit.simulation.results import SimulationResult
 from onnxsplit.simulation.scenario_files import read_scenario
 from onnxsplit.simulation.scenarios import Scenario
 from onnxsplit.tiers import DEVICE, SERVER
-from onnxsplit.workflows.costing import MeasuringOptions, measure_here
+from onnxsplit.workflows.benches import MeasuringOptions
+from onnxsplit.workflows.costing import measure_here
 from onnxsplit.workflows.data_places import DataOptions, read_places
 from onnxsplit.workflows.preparation import (
     InputOptions,

@@ -12,7 +12,8 @@ from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.segments import SESSIONS, profile_segments
 from onnxsplit.progress import Progress
 from onnxsplit.units import format_size, parse_size
-from onnxsplit.workflows.costing import MeasuringOptions, measure_here
+from onnxsplit.workflows.benches import MeasuringOptions
+from onnxsplit.workflows.costing import measure_here
 from onnxsplit.workflows.preparation import (
     InputOptions,
     PreparedModel,

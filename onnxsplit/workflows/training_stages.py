@@ -1,7 +1,6 @@
 """Write a plan's training stages into a bundle, held against an unsplit step."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,31 +9,24 @@ import numpy as np
 from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.autodiff.halves.split import TrainingHalves, split_training
 from onnxsplit.autodiff.halves.stages import TrainingStage
-from onnxsplit.engines.port import Array, EngineOptions
+from onnxsplit.engines.port import EngineOptions
 from onnxsplit.engines.stateful import OrtState, open_stateful
 from onnxsplit.errors import InfeasiblePlacementError, InternalError, ParityError, UsageError
-from onnxsplit.graph import OperatorGraph, TensorSpec
+from onnxsplit.graph import TensorSpec
 from onnxsplit.model.saving import write_model
 from onnxsplit.objectives import TrainingDelay
 from onnxsplit.placement import Placement
-from onnxsplit.planning.costs.gradients import follow_gradients
 from onnxsplit.progress import Progress
 from onnxsplit.training.agreement import Agreement, check_agreement
 from onnxsplit.training.data import Batch
 from onnxsplit.training.section import TrainingSection
 from onnxsplit.training.stages import StageFile
 from onnxsplit.training.storage import save_state
+from onnxsplit.workflows.labels import draw_label
 from onnxsplit.workflows.preparation import PreparedModel
 from onnxsplit.workflows.requests import Inquiry, PlanRequest
+from onnxsplit.workflows.trained_parameters import find_trained, list_frozen
 
-_NORMS = (
-    "BatchNormalization",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "LayerNormalization",
-    "RMSNormalization",
-    "SimplifiedLayerNormalization",
-)
 _SIDES = ("device", "server")
 """In the names of files, whatever the tiers are called."""
 _STEPS = 3
@@ -76,10 +68,7 @@ def settle_recipe(inquiry: Inquiry, recipe: Recipe) -> tuple[Inquiry, Recipe]:
     objective = inquiry.question.objective
     if not isinstance(objective, TrainingDelay):
         raise InternalError("Training stages were asked for without a plan for training.")
-    frozen = objective.frozen
-    if recipe.norms == "frozen":
-        there = {operator.op_type for operator in inquiry.question.graph}
-        frozen = (*frozen, *(f"op:{name}" for name in _NORMS if name in there))
+    frozen = list_frozen(inquiry.question.graph, objective.frozen, recipe)
     settled = replace(recipe, labels_at=objective.labels_at, frozen=frozen)
     question = replace(inquiry.question, objective=replace(objective, frozen=frozen))
     return replace(inquiry, question=question), settled
@@ -101,12 +90,6 @@ def split_plan(prepared: PreparedModel, placement: Placement, recipe: Recipe) ->
         )
     trained = find_trained(prepared.graph, recipe.frozen)
     return split_training(prepared.model, placement, trained, recipe)
-
-
-def find_trained(graph: OperatorGraph, frozen: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the initializers of each operator that are trained and that the outputs depend on."""
-    flow = follow_gradients(graph, frozen)
-    return {name: names for name, names in flow.trained.items() if name in flow.backward}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +141,7 @@ class TrainingWriter:
             states=states,
             variables=tuple(v.to_json() for v in self.halves.forward.variables),
             files={name: _hash(folder / name) for name in names},
-            notes=self.halves.forward.notes,
+            notes=(*self.halves.forward.notes, *self._note_labels()),
         )
         if self.engine is None:
             return section
@@ -188,6 +171,17 @@ class TrainingWriter:
         save_state(folder / name, state, {"tier": self.tiers[place], "step": "0"})
         return name
 
+    def _note_labels(self) -> tuple[str, ...]:
+        """Say what private labels cost that the plan does not know of."""
+        names = [stage.name for stage in self.halves.training]
+        if "device_loss" not in names or names.index("device_loss") == 0:
+            return ()
+        note = (
+            "The labels stay on the device: in each step predictions come down and their gradient"
+            " goes up, with one more round trip, which the plan does not count."
+        )
+        return (note,)
+
     def _list_inputs(self) -> tuple[TensorSpec, ...]:
         """Return the model inputs that the stages take."""
         wanted = {spec.name: spec for stage in self.halves.training for spec in stage.inputs}
@@ -197,7 +191,8 @@ class TrainingWriter:
         self, folder: Path, section: TrainingSection, engine: EngineOptions
     ) -> Agreement | None:
         """Hold the halves against the whole on inputs like those the model was run on."""
-        label = self._draw_label(section)
+        predictions = self.prepared.tensors.get(section.predictions)
+        label = draw_label(section.label, predictions, section.class_axis)
         if label is None:
             return None
         inputs = {spec.name: spec.dtype for spec in section.inputs}
@@ -225,42 +220,6 @@ class TrainingWriter:
         finally:
             for half in (device, server, whole):
                 half.close()
-
-    def _draw_label(self, section: TrainingSection) -> Array | None:
-        """Draw labels that fit the predictions; None where their shape is not known."""
-        predictions = self.prepared.tensors.get(section.predictions)
-        shape = _bind(section.label.shape, predictions, section.class_axis)
-        if shape is None:
-            return None
-        random = np.random.default_rng(0)
-        if section.class_axis is None:
-            drawn = random.standard_normal(shape)
-            return np.asarray(drawn if section.label.dtype != "int64" else drawn > 0).astype(
-                section.label.dtype
-            )
-        assert predictions is not None  # noqa: S101 - their shape was just used
-        classes = (predictions.shape or ())[section.class_axis]
-        return random.integers(0, int(classes or 1), shape).astype(np.int64)
-
-
-def _bind(
-    shape: tuple[int | str | None, ...] | None,
-    predictions: TensorSpec | None,
-    class_axis: int | None,
-) -> tuple[int, ...] | None:
-    """Return a label's real shape: that of the predictions, without the classes."""
-    if predictions is None or predictions.shape is None or shape is None:
-        return None
-    sizes = [
-        size
-        for axis, size in enumerate(predictions.shape)
-        if isinstance(size, int) and axis != class_axis
-    ]
-    if len(sizes) < len(shape):
-        return None
-    return tuple(
-        dim if isinstance(dim, int) else size for dim, size in zip(shape, sizes, strict=False)
-    )
 
 
 def _hash(path: Path) -> str:

@@ -9,6 +9,7 @@ BENCHES = {
     "startup": "tests.bench.startup",
     "fidelity": "tests.bench.fidelity",
     "training": "tests.bench.training",
+    "backward": "tests.bench.backward",
 }
 
 

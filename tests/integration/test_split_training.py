@@ -13,7 +13,7 @@ from onnxsplit.engines.port import Array
 from onnxsplit.errors import RequestError, UnsupportedModelError
 from onnxsplit.training.data import Batch
 from onnxsplit.training.ports import StepRequest
-from onnxsplit.workflows.training_stages import find_trained
+from onnxsplit.workflows.trained_parameters import find_trained
 from tests.training_models import (
     draw,
     draw_batch,

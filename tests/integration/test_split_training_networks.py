@@ -15,7 +15,7 @@ from onnxsplit.model.shapes import resolve_tensors
 from onnxsplit.model.sizes import SizeOptions, fix_input_specs
 from onnxsplit.objectives import Side
 from onnxsplit.training.data import Batch
-from onnxsplit.workflows.training_stages import find_trained
+from onnxsplit.workflows.trained_parameters import find_trained
 from samples.networks import NAMES, build_reduced
 from tests.training_models import place_first
 from tests.training_runs import Pair, open_pair

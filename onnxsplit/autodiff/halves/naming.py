@@ -32,6 +32,11 @@ def forward_name(operator: str) -> str:
     return f"{FORWARD}{_MARK}{operator}"
 
 
+def optimizer_prefix(parameter: str) -> str:
+    """Return what the names of the nodes that update a parameter begin with."""
+    return f"{OPTIMIZER}{_MARK}{parameter}{_MARK}"
+
+
 def optimizer_name(parameter: str, number: int) -> str:
     """Return the name of a node that updates a parameter."""
-    return f"{OPTIMIZER}{_MARK}{parameter}{_MARK}{number}"
+    return f"{optimizer_prefix(parameter)}{number}"

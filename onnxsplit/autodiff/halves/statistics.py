@@ -31,12 +31,15 @@ class BatchStatistics:
     late : frozenset of str
         Nodes that move running statistics on. They run with the updates of the parameters, so that
         a step that is cut off on its way leaves nothing behind.
+    owners : mapping of str to str
+        New node to the norm that it is a part of.
     """
 
     proto: onnx.ModelProto
     updates: Mapping[str, str]
     places: Mapping[str, int | None]
     late: frozenset[str]
+    owners: Mapping[str, str]
 
 
 def use_batch_statistics(
@@ -68,6 +71,7 @@ def use_batch_statistics(
     updates: dict[str, str] = {}
     placed = dict(places)
     late: set[str] = set()
+    owners: dict[str, str] = {}
     for node in nodes:
         if node.op_type != "BatchNormalization" or node.input[3] not in statistics:
             changed.graph.node.append(node)
@@ -80,7 +84,10 @@ def use_batch_statistics(
         updates |= {next_name(name): name for name in node.input[3:5]}
         placed |= dict.fromkeys((new.name for new in (*norm.nodes, *moved)), places[node.name])
         late |= {new.name for new in moved}
-    return BatchStatistics(proto=changed, updates=updates, places=placed, late=frozenset(late))
+        owners |= dict.fromkeys((new.name for new in (*norm.nodes, *moved)), node.name)
+    return BatchStatistics(
+        proto=changed, updates=updates, places=placed, late=frozenset(late), owners=owners
+    )
 
 
 def _move_statistics(

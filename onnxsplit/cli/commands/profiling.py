@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from onnxsplit.cli import options, runtime_options
+from onnxsplit.cli import options, runtime_options, training_options
 from onnxsplit.cli.arguments import parse_dims, parse_provider_options, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -27,6 +27,10 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     memory: options.Memory = None,
     trace: options.Trace = None,
     optimized: options.Optimized = None,
+    training: training_options.ProfileTraining = False,
+    loss: training_options.Loss = None,
+    optimizer: training_options.Optimizer = None,
+    norms: training_options.Norms = None,
     threads: options.Threads = None,
     provider: options.Provider = None,
     runtime: runtime_options.Runtime = None,
@@ -54,6 +58,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             memory=memory,
             trace=trace,
             optimized=optimized,
+            training=training,
         )
         _time_stages(
             terminal,
@@ -89,6 +94,9 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             memory=memory,
             trace=trace,
             optimized=optimized,
+            training=training_options.read_measured(
+                is_wanted=training, loss=loss, optimizer=optimizer, norms=norms
+            ),
             progress=progress,
         )
     from onnxsplit.reporting.profile_report import describe_profile  # noqa: PLC0415 - likewise

@@ -1,0 +1,115 @@
+"""What a training step takes beyond an inference, by operator type, over sample networks.
+
+Each network is profiled twice, as users profile it: an inference, and with ``--training`` an
+unsplit step. The ratio of a type is the sum over all groups that it dominates of what the step
+takes beyond the group's inference (the way back, the update, and what the forward pass loses where
+weights are inputs), over the sum of their inferences: large groups count for more, as in a plan.
+These are the ratios that stand in where nobody measured (`planning.costs.backward`).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onnxsplit.autodiff.halves.recipe import Recipe
+from onnxsplit.engines.environment import describe_machine
+from onnxsplit.engines.port import EngineOptions
+from onnxsplit.planning.costs.backward import find_dominant_type
+from onnxsplit.profiles import Profile
+from onnxsplit.progress import SilentProgress
+from onnxsplit.workflows.benches import MeasuringOptions
+from onnxsplit.workflows.costing import measure_here
+from onnxsplit.workflows.preparation import InputOptions, PreparedModel, prepare_by_running
+from onnxsplit.workflows.training_profiles import measure_training
+from samples.networks import build
+
+_WIDE = {"width": 0.5, "image_size": 96}
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "bert": {"sequence_length": 32, "depth": 1 / 6, "width": 0.5},
+    "convnext": {**_WIDE, "depth": 0.5},
+    "densenet121": {**_WIDE, "depth": 0.5},
+    "gpt2": {"sequence_length": 32, "depth": 1 / 6, "width": 0.5},
+    "mobilenetv2": _WIDE,
+    "mobilenetv3": _WIDE,
+    "resnet18": _WIDE,
+    "squeezenet": _WIDE,
+    "unet": {"image_size": 64, "width": 0.25},
+    "vit": {**_WIDE, "depth": 0.25},
+}
+"""At sizes at which a step of eight takes some tenths of a second on one core."""
+
+BATCH = 8
+_LEAST_SHARE = 0.001
+"""Types with less than this share of the forward time are too small to be measured."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Profile the networks and print the ratios."""
+    parser = argparse.ArgumentParser(prog="backward", description=__doc__)
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS), help="some of the networks")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=6.0, help="for each profile")
+    options = parser.parse_args(argv)
+    measuring = MeasuringOptions(
+        engine=EngineOptions(threads=options.threads), cache=False, budget_seconds=options.seconds
+    )
+    forward: dict[str, float] = {}
+    beyond: dict[str, float] = {}
+    steps = {}
+    for name in options.networks:
+        sys.stderr.write(f"{name}\n")
+        steps[name] = _add_up(_prepare(name), measuring, forward, beyond)
+    whole = sum(forward.values())
+    ratios = {
+        kind: {"ratio": round(beyond[kind] / seconds, 2), "share": round(seconds / whole, 4)}
+        for kind, seconds in sorted(forward.items(), key=lambda entry: -entry[1])
+        if seconds >= _LEAST_SHARE * whole
+    }
+    report = {
+        "machine": describe_machine(),
+        "threads": options.threads,
+        "batch": BATCH,
+        "networks": steps,
+        "ratios": ratios,
+        "all": round(sum(beyond.values()) / whole, 2),
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+
+def _prepare(name: str) -> PreparedModel:
+    """Build a network and run it once."""
+    model = build(name, batch=BATCH, **NETWORKS[name])
+    return prepare_by_running(model, InputOptions(), EngineOptions(threads=1), SilentProgress())
+
+
+def _add_up(
+    prepared: PreparedModel,
+    measuring: MeasuringOptions,
+    forward: dict[str, float],
+    beyond: dict[str, float],
+) -> dict[str, float]:
+    """Measure a network both ways and add what it takes to the sums of its types."""
+    progress = SilentProgress()
+    inference = measure_here(prepared, "device", measuring, progress)
+    step = measure_training(prepared, "device", Recipe(), measuring, progress)
+    spent = _spread(step)
+    for group in inference.groups:
+        kind = find_dominant_type(group, prepared.graph)
+        both = sum(spent[name] for name in group.operators)
+        forward[kind] = forward.get(kind, 0.0) + group.seconds
+        beyond[kind] = beyond.get(kind, 0.0) + both - group.seconds
+    return {
+        "inference_seconds": inference.total_seconds,
+        "step_seconds": sum(spent.values()) + step.run_seconds,
+    }
+
+
+def _spread(step: Profile) -> dict[str, float]:
+    """Return the seconds of each operator in a step, forward and backward."""
+    return {
+        name: (group.seconds + (group.backward_seconds or 0.0)) / len(group.operators)
+        for group in step.groups
+        for name in group.operators
+    }
