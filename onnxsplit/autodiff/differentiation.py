@@ -120,7 +120,7 @@ class _Sweep:
         self._index = index
         self._specs = specs
         self._paths = paths
-        self._emitter = Emitter()
+        self._emitter = Emitter({*index.producer, *index.initializers, *index.feeds})
         self._parts: dict[str, list[_Contribution]] = {}
         self._totals: dict[str, str] = {}
         self._forward: dict[str, onnx.NodeProto] = {}

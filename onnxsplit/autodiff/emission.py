@@ -1,7 +1,7 @@
 """Emit backward nodes and constants under names that the same model always gets again."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,17 @@ class BackwardNode:
 
 
 class Emitter:
-    """Collects backward nodes, in topological order, and the constants they read."""
+    """Collects backward nodes, in topological order, and the constants they read.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    taken : collection of str
+        Names of values that exist already, as in a model that was itself differentiated.
+    """
+
+    def __init__(self, taken: Collection[str] = ()) -> None:
         """Start with none."""
+        self._taken = frozenset(taken)
         self.nodes: list[BackwardNode] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self._counts: dict[str, int] = {}
@@ -62,14 +69,20 @@ class Emitter:
             One that is None is left out.
         outputs : int
         """
-        owner = operators[-1]
-        number = self._counts[owner] = self._counts.get(owner, 0) + 1
-        name = f"bwd|{owner}|{number}"
+        name = self._find_free_name(operators[-1])
         made = (name,) if outputs == 1 else tuple(f"{name}:{place}" for place in range(outputs))
         kept: dict[str, Any] = {k: v for k, v in (attributes or {}).items() if v is not None}
         proto = onnx.helper.make_node(op_type, list(inputs), list(made), name=name, **kept)
         self.nodes.append(BackwardNode(proto=proto, operators=tuple(operators)))
         return made
+
+    def _find_free_name(self, owner: str) -> str:
+        """Return the next name for what serves an operator."""
+        while True:
+            number = self._counts[owner] = self._counts.get(owner, 0) + 1
+            name = f"bwd|{owner}|{number}"
+            if name not in self._taken and f"{name}:0" not in self._taken:
+                return name
 
     def store(self, values: np.ndarray, data_type: int | None = None) -> str:
         """Keep a constant and return its name; equal constants are kept once.
@@ -85,6 +98,8 @@ class Emitter:
         tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape))
         content = tensor.SerializeToString(deterministic=True)
         name = f"bwd|constant|{hashlib.sha256(content).hexdigest()[:16]}"
+        while name in self._taken:
+            name += "+"
         tensor.name = name
         known = self.constants.setdefault(name, tensor)
         if known.SerializeToString(deterministic=True) != tensor.SerializeToString(

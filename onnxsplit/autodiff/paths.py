@@ -74,7 +74,7 @@ class GradientPaths:
             )
         if self.unreached:
             raise ModelError(
-                f"The results do not depend on {', '.join(map(repr, self.unreached))}, or only"
+                f"The results do not depend on {_shorten(self.unreached)}, or only"
                 " through steps such as Round or ArgMax, so there is no gradient; freeze these."
             )
 

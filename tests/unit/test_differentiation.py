@@ -177,3 +177,17 @@ def test_a_value_is_not_kept_for_the_sake_of_its_shape() -> None:
     model.graph.output[0].ClearField("type")
     found = differentiate(load_model(model), of={"y": "seed"}, with_respect_to=["x"])
     assert "x" not in found.saved
+
+
+def test_a_gradient_can_be_differentiated_again() -> None:
+    model = onnx.parser.parse_model(_SHARED)
+    once = build_gradient_model(model, ["y"], ["x"])
+    del once.graph.output[0]
+    once.graph.node[-1].output[0] = once.graph.output[0].name = "slope"
+    twice = build_gradient_model(once, ["slope"], ["x"])
+    onnx.checker.check_model(twice)
+    feeds = {"x": np.asarray([0.3, -0.7]), "seed|y": np.asarray([1.5, -0.5])}
+    seeds = {"slope": np.asarray([0.5, 2.0])}
+    found = run_reference(twice, {**feeds, "seed|slope": seeds["slope"]})
+    expected = differentiate_by_differences(make_product(once, seeds), feeds, "x")
+    np.testing.assert_allclose(found["grad|x"], expected, rtol=1e-9)
