@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from onnxsplit.deployment import kserve, openvino, ray, triton
+from onnxsplit.deployment.notes import list_notes
 from onnxsplit.deployment.probes import make_probe_service
 from onnxsplit.deployment.readmes import write_readme
 from onnxsplit.deployment.repositories import Repository
@@ -53,6 +54,7 @@ def build_repository(
             "engine": engine,
             "accelerator": settings.accelerator,
             "models": [_describe(service) for service in services],
+            "notes": list(list_notes(engine, services)),
         },
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onnxsplit.deployment import kserve, ray
 from onnxsplit.deployment.batching import find_obstacle
+from onnxsplit.deployment.notes import list_notes
 from onnxsplit.deployment.services import Service
 from onnxsplit.deployment.settings import Engine, ServingSettings
 from onnxsplit.graph import TensorSpec
@@ -36,8 +37,15 @@ def write_readme(engine: Engine, services: Sequence[Service], settings: ServingS
         _ASKING[engine](services, settings),
         "## Batches",
         _BATCHES[engine](services, settings),
+        *_write_notes(engine, services),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _write_notes(engine: Engine, services: Sequence[Service]) -> list[str]:
+    """Write what there is to know beyond the commands."""
+    notes = [f"- {note}" for note in list_notes(engine, services)]
+    return ["## Mind", "\n".join(notes)] if notes else []
 
 
 def _list_values(services: Sequence[Service]) -> str:

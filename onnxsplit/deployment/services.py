@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
@@ -31,6 +31,8 @@ class Service:
         Where the stage's files lie.
     model_sha256 : str or None
         The whole model that it is a part of.
+    is_last : bool
+        Whether the chain of stages ends with it.
     content : bytes or None
         The model itself, where it was made rather than cut: the probe.
     """
@@ -40,6 +42,7 @@ class Service:
     stage: StageEntry
     folder: Path
     model_sha256: str | None
+    is_last: bool = True
     content: bytes | None = None
 
     @property
@@ -95,19 +98,21 @@ def list_services(
 
 def _list_own(name: str, bundle: StoredBundle, tier: str | None) -> Iterator[Service]:
     """Yield a bundle's stage, and for each of its cuts one named after it."""
-    base = Service(
-        name=name,
-        bundle=name,
-        stage=_choose_stage(bundle, bundle.manifest, tier),
-        folder=bundle.folder,
-        model_sha256=bundle.manifest.model.get("sha256"),
-    )
-    yield base
-    for cut in bundle.manifest.cuts:
-        manifest = bundle.manifest.at_cut(cut.id)
-        if _find_served(manifest, tier) is not None:
-            stage = _choose_stage(bundle, manifest, tier)
-            yield replace(base, name=f"{name}-{cut.id}", stage=stage)
+    views = {name: bundle.manifest}
+    views |= {f"{name}-{cut.id}": bundle.manifest.at_cut(cut.id) for cut in bundle.manifest.cuts}
+    found = {label: _find_served(manifest, tier) for label, manifest in views.items()}
+    if not any(found.values()):
+        raise UsageError(_explain_absence(bundle, tier))
+    for label, stage in found.items():
+        if stage is not None:
+            yield Service(
+                name=label,
+                bundle=name,
+                stage=stage,
+                folder=bundle.folder,
+                model_sha256=bundle.manifest.model.get("sha256"),
+                is_last=stage == views[label].stages[-1],
+            )
 
 
 def _name_bundles(bundles: Sequence[StoredBundle]) -> list[str]:
@@ -130,18 +135,15 @@ def _find_served(manifest: Manifest, tier: str | None) -> StageEntry | None:
     return None
 
 
-def _choose_stage(bundle: StoredBundle, manifest: Manifest, tier: str | None) -> StageEntry:
-    """Return the stage that is served, or say what there is instead."""
-    stage = _find_served(manifest, tier)
-    if stage is not None:
-        return stage
+def _explain_absence(bundle: StoredBundle, tier: str | None) -> str:
+    """Say what there is instead of the stage that was asked for."""
     if tier is None:
-        raise UsageError(
+        return (
             f"{bundle.folder} has no stage for a server, only the device's;"
             " name the stage to export by --tier."
         )
-    tiers = [entry.tier for entry in manifest.stages]
-    raise UsageError(f"{bundle.folder} has no stage {tier!r}. {suggest(tier, tiers)}")
+    tiers = [entry.tier for entry in bundle.manifest.stages]
+    return f"{bundle.folder} has no stage {tier!r}. {suggest(tier, tiers)}"
 
 
 def _check_types(service: Service) -> None:

@@ -20,6 +20,7 @@ def describe_export(folder: Path, document: Mapping[str, Any]) -> Page:
             columns=(Column(title="name", is_name=True), Column(title="stage", is_name=True)),
             rows=rows,
         ),
+        *(Sentence(text=note, tone="warning") for note in document["notes"]),
         Sentence(text=f"{folder / 'README.md'} has the commands that run it.", tone="quiet"),
     )
 

@@ -35,6 +35,8 @@ Handler = Callable[[Message], Message]
 
 _HIGHEST_PORT = 65535
 _GRACE_SECONDS = 5.0
+_SPARE_CALLS = 8
+"""For questions, and for requests that are told that there is no room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,8 @@ class GrpcOptions:
     token : str or None
         Bearer token that calls must show, except those for the server's health.
     message_bytes : int
-        Largest message that it takes.
-    calls : int
-        Calls that it holds at a time; more are refused.
+        Largest message that it takes. gRPC holds as many as the service has room for, and a few
+        more, before anybody can refuse them: that many times this is the memory it may take.
 
     Raises
     ------
@@ -67,7 +68,6 @@ class GrpcOptions:
     tls: TlsFiles | None = None
     token: str | None = field(default=None, repr=False)
     message_bytes: int = 256 * 2**20
-    calls: int = 128
 
     def __post_init__(self) -> None:
         """Refuse ports that no machine has."""
@@ -93,15 +93,16 @@ class GrpcServer:
     def __init__(self, service: InferenceService, options: GrpcOptions) -> None:
         self._service = service
         self._options = options
+        calls = service.limit + _SPARE_CALLS
         self._server = grpc.server(
-            ThreadPoolExecutor(options.calls, thread_name_prefix="onnxsplit-grpc"),
+            ThreadPoolExecutor(calls, thread_name_prefix="onnxsplit-grpc"),
             handlers=[self._list_inference_handlers(), self._list_health_handlers()],
             options=[
                 ("grpc.max_receive_message_length", options.message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ],
-            maximum_concurrent_rpcs=options.calls,
+            maximum_concurrent_rpcs=calls,
         )
         self._port = _bind(self._server, options)
         self._server.start()

@@ -92,6 +92,11 @@ class InferenceService:
         """Requests that wait or run now."""
         return self._pending
 
+    @property
+    def limit(self) -> int:
+        """Requests that may wait or run; more are refused."""
+        return self._limit
+
     def is_ready(self, model: str = "", version: str = "") -> bool:
         """Tell whether the service, or one of its models, takes requests.
 

@@ -1,5 +1,6 @@
 """The gRPC form: its server against calls of every kind, its client against servers that fail."""
 
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -183,21 +184,39 @@ def test_shared_memory_and_repeated_names_are_refused(running: Running) -> None:
         assert complaint in (error.details() or "")
 
 
-def test_bytes_that_are_no_message_are_refused_and_the_server_stays(running: Running) -> None:
-    random = np.random.default_rng(3)
+def send_nonsense(port: int, count: int, seed: int) -> None:
+    """Send messages that are none, and requests with changed bytes; each must be refused."""
+    random = np.random.default_rng(seed)
     good = make_tensor().SerializeToString()
-    with grpc.insecure_channel(f"127.0.0.1:{running[0].port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         infer = channel.unary_unary(
             f"/{INFERENCE_SERVICE}/ModelInfer",
             request_serializer=bytes,
             response_deserializer=bytes,
         )
-        for _ in range(1000):
+        for _ in range(count):
             data = bytearray(random.choice([good, random.bytes(int(random.integers(60)))]))
-            for place in random.integers(0, max(len(data), 1), 3) if data else ():
+            for place in random.integers(0, len(data), 3) if data else ():
                 data[place] = int(random.integers(256))
-            code = fail(lambda data=data: infer(bytes(data), timeout=20)).code()  # type: ignore[misc] # bound at once
+            with pytest.raises(grpc.RpcError) as caught:
+                infer(bytes(data), timeout=20)
+            code = caught.value.code()
             assert code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+
+
+def test_bytes_that_are_no_message_are_refused_and_the_server_stays(running: Running) -> None:
+    send_nonsense(running[0].port, 500, seed=3)
+    with GrpcTransport(running[0].url) as connection:
+        assert connection.infer(ask()).outputs["y"].shape == (1, 3)
+
+
+@pytest.mark.slow
+def test_ten_thousand_malformed_requests_take_no_memory_for_good(running: Running) -> None:
+    send_nonsense(running[0].port, 2_000, seed=4)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    send_nonsense(running[0].port, 10_000, seed=5)
+    grown_kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kibibytes < 16_384
     with GrpcTransport(running[0].url) as connection:
         assert connection.infer(ask()).outputs["y"].shape == (1, 3)
 

@@ -225,3 +225,17 @@ def test_the_deployment_for_ray_is_python_that_names_its_provider(
     config = ray.describe_config([BATCHED], settings)
     options = config["applications"][0]["deployments"][0]["ray_actor_options"]
     assert options == {"num_cpus": 2, "num_gpus": gpus}
+
+
+@pytest.mark.parametrize("engine", ["triton", "kserve", "openvino", "ray"])
+def test_what_an_engine_does_not_do_is_told_where_a_stage_needs_it(engine: Engine) -> None:
+    keeping = replace(BATCHED, stage=replace(BATCHED.stage, state_bytes=64))
+    between = replace(BATCHED, name="between", is_last=False)
+    repository = build_repository(engine, [BATCHED, keeping, between], ServingSettings())
+    notes = repository.to_json()["notes"]
+    assert [("states" in note, "chain" in note) for note in notes] == [
+        *([(True, False)] if engine != "ray" else []),
+        (False, True),
+    ]
+    assert all(note in repository.texts["README.md"] for note in notes)
+    assert build_repository(engine, [BATCHED], ServingSettings()).to_json()["notes"] == []
