@@ -10,6 +10,7 @@ BENCHES = {
     "fidelity": "tests.bench.fidelity",
     "training": "tests.bench.training",
     "backward": "tests.bench.backward",
+    "simulate": "tests.bench.simulating",
 }
 
 
