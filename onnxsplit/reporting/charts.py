@@ -121,7 +121,9 @@ def chart_simulation(result: SimulationResult) -> tuple[Chart, ...]:
             x_title="epoch",
             y_title="share",
             lines=tuple(
-                _show_depth(outcome, points) for outcome in result.outcomes if len(outcome.cuts) > 1
+                _show_depth(outcome, points)
+                for outcome in result.outcomes
+                if outcome.name in _SHOWN
             ),
         ),
     )

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.linear_pricing import LinearPrice, linearise
-from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
+from onnxsplit.planning.costs.travel import find_travel
 from onnxsplit.progress import Progress
 from onnxsplit.simulation.contenders import Arena, admit, build_policy, follow_frontier
 from onnxsplit.simulation.encounters import Encounters
@@ -162,7 +162,7 @@ class _Run:
 
 def _describe(kind: str, question: Question, placement: Placement, uses: int) -> UsedCut:
     """Describe a placement that was chosen."""
-    crossings = price_placement(question, placement).crossings
+    crossings = find_travel(question, placement).crossings
     return UsedCut(
         kind=kind,
         placement=placement,

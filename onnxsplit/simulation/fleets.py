@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from onnxsplit.errors import UsageError
+from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.planning.costs.objective_notes import name_objective_assumptions
 from onnxsplit.planning.costs.question import DataPlaces, Question, WireFormat, pose_question
@@ -92,6 +92,12 @@ def build_kinds(
     UsageError
         The model has no input of a name.
     """
+    for name in scenario.model.input_bytes:
+        if name not in graph.inputs:
+            raise UsageError(
+                f"model.input_bytes names {name!r}, which is no input of the model."
+                f" {suggest(name, graph.inputs)}"
+            )
     wires = {
         name: WireFormat(name="as sent", size_bytes=size)
         for name, size in scenario.model.input_bytes.items()

@@ -119,7 +119,12 @@ def _prepare(
     engine = EngineOptions(threads=spec.threads or 0)
     prepare = prepare_from_profiles if len(given) == len(sources) else prepare_by_running
     options = InputOptions(shapes=spec.shapes, dims=spec.dims)
-    prepared = prepare(spec.file, options, engine, progress, profiles=list(given.values()))
+    try:
+        prepared = prepare(spec.file, options, engine, progress, profiles=list(given.values()))
+    except UsageError as error:  # it speaks of --dim and --shape
+        raise UsageError(
+            f"The scenario's model.dims or model.shapes do not fit: {error}"
+        ) from error
     if any(isinstance(source, LocalTier) for source in sources.values()):
         measuring = MeasuringOptions(engine=engine, cache=cache)
         given["local"] = measure_here(prepared, DEVICE, measuring, progress)

@@ -233,6 +233,23 @@ def test_a_board_without_the_profiled_machines_figure_is_refused(tmp_path: Path)
         osp.simulate(path)
 
 
+def test_sizes_and_inputs_that_the_model_does_not_have_are_named(tmp_path: Path) -> None:
+    path = write_scenario(tmp_path, "latency")
+    with pytest.raises(UsageError, match=r"model.input_bytes names 'imge'.* Did you mean 'image'"):
+        osp.simulate(path, overrides=['model.input_bytes.imge="1 kB"'])
+    with pytest.raises(UsageError, match=r"model.dims or model.shapes do not fit: --dim rows: no"):
+        osp.simulate(path, overrides=["model.dims.rows=1"])
+
+
+def test_a_compressed_input_is_sent_by_every_policy(tmp_path: Path) -> None:
+    path = write_scenario(tmp_path, "latency")
+    raw = osp.simulate(path)
+    sent = osp.simulate(path, overrides=['model.input_bytes.image="200 B"'])
+    assert (sent.find("server-only").seconds < raw.find("server-only").seconds).all()
+    assert (sent.find("ours").seconds <= raw.find("ours").seconds * (1 + 1e-9)).all()
+    assert (sent.find("ours").seconds <= sent.find("server-only").seconds * (1 + 1e-7)).all()
+
+
 def test_one_seed_tells_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = osp.simulate(write_scenario(tmp_path, "latency"), seeds=1)
     assert result.to_json()["policies"][0]["total_seconds"]["low"] is None

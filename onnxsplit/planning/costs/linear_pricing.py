@@ -5,7 +5,7 @@ tell it for all rates: over a first link that takes no time, and over one in whi
 alone takes a second for each byte. They come from the definition of the objective, not from cuts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from onnxsplit.errors import UsageError
 from onnxsplit.objectives import InferenceLatency, TrainingDelay
 from onnxsplit.placement import Placement
+from onnxsplit.planning.costs.gradients import follow_gradients
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.costs.training_pricing import list_epochs
@@ -75,7 +76,8 @@ def linearise(question: Question, placement: Placement) -> tuple[LinearPrice, ..
     Three times what pricing a placement takes.
     """
     ways = ((_INF, _INF), (1.0, _INF), (_INF, 1.0))
-    prices = [_list_parts(_over(question, *way), placement) for way in ways]
+    list_parts = _open(question, placement)
+    prices = [list_parts(_over(question, *way)) for way in ways]
     return tuple(_join(sides) for sides in zip(*prices, strict=True))
 
 
@@ -91,14 +93,16 @@ def _over(question: Question, up: float, down: float) -> Question:
     return replace(question, topology=topology)
 
 
-def _list_parts(question: Question, placement: Placement) -> list[list[CostPart]]:
-    """List the parts of a placement, for each side that a loss may be on."""
+def _open(question: Question, placement: Placement) -> Callable[[Question], list[list[CostPart]]]:
+    """Return what lists a placement's parts over a link, for each side that a loss may be on."""
     match question.objective:
         case InferenceLatency():
-            return [list(price_placement(question, placement).prediction.parts)]
-        case TrainingDelay():
+            return lambda at: [list(price_placement(at, placement).prediction.parts)]
+        case TrainingDelay() as objective:
+            # Neither depends on the link.
             travel = find_travel(question, placement)
-            return list_epochs(question, question.objective, placement, travel)[0]
+            flow = follow_gradients(question.graph, objective.frozen)
+            return lambda at: list_epochs(at, objective, placement, travel, flow)[0]
         case _:
             raise UsageError(
                 f"The objective {question.objective.name!r} is not priced for all links at once;"

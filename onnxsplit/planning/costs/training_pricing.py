@@ -36,12 +36,17 @@ def price_epoch(
     tuple of str
         Assumptions that only this placement makes.
     """
-    epochs, notes = list_epochs(question, objective, placement, travel)
+    flow = follow_gradients(question.graph, objective.frozen)
+    epochs, notes = list_epochs(question, objective, placement, travel, flow)
     return min(epochs, key=_add_up), notes
 
 
 def list_epochs(
-    question: Question, objective: TrainingDelay, placement: Placement, travel: Travel
+    question: Question,
+    objective: TrainingDelay,
+    placement: Placement,
+    travel: Travel,
+    flow: GradientFlow,
 ) -> tuple[list[list[CostPart]], tuple[str, ...]]:
     """List the parts of one epoch for each side that the loss may be on: server, then device.
 
@@ -49,6 +54,8 @@ def list_epochs(
     ----------
     question, objective, placement, travel
         As for `price_epoch`.
+    flow : GradientFlow
+        What is trained.
 
     Returns
     -------
@@ -57,7 +64,6 @@ def list_epochs(
     tuple of str
         Assumptions that only this placement makes.
     """
-    flow = follow_gradients(question.graph, objective.frozen)
     work, notes = _price_work(question, objective, placement, flow, travel)
     model = _price_model(question, placement, flow)
     sides = [
