@@ -7,22 +7,16 @@ from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
+from google.protobuf.message import DecodeError
+
 from onnxsplit.errors import ProtocolError, TransportError, UsageError
+from onnxsplit.runtime import grpc_messages as messages
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.exchanges import Exchange
+from onnxsplit.runtime.grpc_library import grpc
+from onnxsplit.runtime.grpc_schema import INFERENCE_SERVICE, Message, load_messages
+from onnxsplit.runtime.grpc_statuses import explain_failure
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
-
-try:
-    import grpc
-    from google.protobuf.message import DecodeError
-
-    from onnxsplit.runtime import grpc_messages as messages
-    from onnxsplit.runtime.grpc_schema import INFERENCE_SERVICE, Message, load_messages
-    from onnxsplit.runtime.grpc_statuses import explain_failure
-except ImportError as error:
-    raise UsageError(
-        'grpc:// needs gRPC, an extra that is not installed; run: pip install "onnxsplit[grpc]".'
-    ) from error
 
 Result = TypeVar("Result")
 
@@ -31,6 +25,8 @@ UNLIMITED = -1
 """What gRPC takes for no limit; the server has limits of its own."""
 READY_SECONDS = 2.0
 DESCRIBE_SECONDS = 15.0
+_FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 100, 1000
+"""gRPC itself would let two minutes pass before it looks whether a server is back."""
 
 
 class GrpcTransport:
@@ -57,6 +53,9 @@ class GrpcTransport:
         options = [
             ("grpc.max_receive_message_length", UNLIMITED),
             ("grpc.max_send_message_length", UNLIMITED),
+            ("grpc.initial_reconnect_backoff_ms", _FIRST_BACKOFF_MS),
+            ("grpc.min_reconnect_backoff_ms", _FIRST_BACKOFF_MS),
+            ("grpc.max_reconnect_backoff_ms", _LONGEST_BACKOFF_MS),
         ]
         self._channel = (
             grpc.secure_channel(address, _make_credentials(security), options)

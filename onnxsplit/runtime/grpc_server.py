@@ -7,29 +7,22 @@ from hmac import compare_digest
 from importlib.metadata import version
 from typing import Self
 
+from google.protobuf.message import DecodeError
+
 from onnxsplit.errors import OnnxSplitError, RequestError, UsageError
+from onnxsplit.runtime import grpc_messages as messages
+from onnxsplit.runtime.grpc_library import grpc
+from onnxsplit.runtime.grpc_schema import (
+    HEALTH_SERVICE,
+    INFERENCE_SERVICE,
+    NOT_SERVING,
+    SERVING,
+    Message,
+    load_messages,
+)
+from onnxsplit.runtime.grpc_statuses import EXACT_STATUS, choose_code
 from onnxsplit.runtime.service import InferenceService, find_status
 from onnxsplit.runtime.tls import TlsFiles
-
-try:
-    import grpc
-    from google.protobuf.message import DecodeError
-
-    from onnxsplit.runtime import grpc_messages as messages
-    from onnxsplit.runtime.grpc_schema import (
-        HEALTH_SERVICE,
-        INFERENCE_SERVICE,
-        NOT_SERVING,
-        SERVING,
-        Message,
-        load_messages,
-    )
-    from onnxsplit.runtime.grpc_statuses import EXACT_STATUS, choose_code
-except ImportError as error:
-    raise UsageError(
-        "--grpc-port needs gRPC, an extra that is not installed; run: pip install"
-        ' "onnxsplit[grpc]".'
-    ) from error
 
 Handler = Callable[[Message], Message]
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import grpc
-
 from onnxsplit.errors import ConnectionLostError, LinkTimeoutError, TransportError
+from onnxsplit.runtime.grpc_library import grpc
 from onnxsplit.runtime.http_failures import explain_refusal
 
 EXACT_STATUS = "onnxsplit-status"

@@ -1,7 +1,10 @@
 """The gRPC form: its server against calls of every kind, its client against servers that fail."""
 
 import resource
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -276,6 +279,24 @@ def test_a_late_answer_is_a_timeout_and_a_lost_server_is_out_of_reach() -> None:
         connection.infer(ask())
 
 
+def wait_until_ready(connection: GrpcTransport) -> bool:
+    for _ in range(200):
+        if connection.is_ready():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_server_that_comes_back_is_found_by_the_same_connection() -> None:
+    with serve(Doubler()) as (server, _):
+        connection = GrpcTransport(server.url)
+        assert connection.infer(ask()).outputs["y"].shape == (1, 3)
+    assert not connection.is_ready()
+    with connection, serve(Doubler(), port=server.port):
+        assert wait_until_ready(connection)
+        assert connection.infer(ask()).outputs["y"].shape == (1, 3)
+
+
 def test_a_token_is_asked_of_everybody_but_those_who_ask_for_health() -> None:
     with serve(Doubler(), token="secret") as (server, _):  # noqa: S106 - a test's own
         for token in (None, "Secret"):
@@ -325,3 +346,17 @@ def test_arrays_of_every_kind_are_written_and_read(array: np.ndarray) -> None:
     assert found.parameters == request.parameters
     assert found.inputs["a"].shape == array.shape
     assert found.inputs["a"].tolist() == array.tolist()
+
+
+def test_without_the_extra_a_sentence_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['grpc'] = None\n"
+        "from onnxsplit.cli.application import run\n"
+        "sys.exit(run(['probe', 'grpc://127.0.0.1:1']))"
+    )
+    finished = subprocess.run(  # noqa: S603 - a fixed script
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert 'pip install "onnxsplit[grpc]"' in finished.stderr
+    assert "Traceback" not in finished.stderr
