@@ -172,3 +172,16 @@ def test_what_is_open_to_others_is_told(bundle: Path, tmp_path: Path) -> None:
         assert ask(process.port, "/v2/models/slow")[0] == 401
         shown = {"Authorization": "Bearer secret"}
         assert ask(process.port, "/v2/models/slow", headers=shown)[0] == 200
+
+
+def test_without_the_extra_it_is_told_how_to_install_it() -> None:
+    script = (
+        "import sys; sys.modules['uvicorn'] = None;"
+        " from onnxsplit.cli.application import run; sys.exit(run(['serve', 'net.split']))"
+    )
+    finished = subprocess.run(  # noqa: S603 - a fixed script
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert 'pip install "onnxsplit[serve]"' in finished.stderr
+    assert "Traceback" not in finished.stderr
