@@ -8,6 +8,7 @@ BENCHES = {
     "carve": "tests.bench.carving",
     "startup": "tests.bench.startup",
     "fidelity": "tests.bench.fidelity",
+    "runtime": "tests.bench.runtime",
     "training": "tests.bench.training",
     "backward": "tests.bench.backward",
     "simulate": "tests.bench.simulating",
