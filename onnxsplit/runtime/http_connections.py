@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
 
@@ -11,9 +12,35 @@ from onnxsplit.runtime.http_limits import HttpLimits
 
 try:
     import h11
+    from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 except ImportError as error:
     raise UsageError('Serving over HTTP needs uvicorn: pip install "onnxsplit[serve]".') from error
+
+_MOST_WAITING_BYTES = 2**20
+
+
+class _PatientFlow(FlowControl):
+    """Stops reading when a good part of a body waits for the application, and not before.
+
+    uvicorn stops with every 64 KiB, and asks the system to stop and to go on each time: half as
+    much again for a body of megabytes.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+    is_behind : callable
+        Whether the application has much to read, or nothing that may be read goes on.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._is_behind = is_behind
+
+    def pause_reading(self) -> None:
+        """Stop reading, if that is of use."""
+        if self._is_behind():
+            super().pause_reading()
 
 
 class GuardedConnection(H11Protocol):
@@ -30,6 +57,7 @@ class GuardedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Begin to wait for a request, unless there are too many connections."""
         super().connection_made(transport)
+        self.flow = _PatientFlow(transport, self._is_behind)
         # asyncio sets this only on sockets that name their protocol; without it a response waits
         # 40 ms between its headers and its body.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,6 +98,11 @@ class GuardedConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, in the protocol's own form of an error."""
         self._refuse(400, msg)
+
+    def _is_behind(self) -> bool:
+        """Tell whether reading on would pile up what the application does not read yet."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or not cycle.more_body or len(cycle.body) > _MOST_WAITING_BYTES
 
     def _awaits_request(self) -> bool:
         """Tell whether no request is being answered."""
