@@ -164,12 +164,17 @@ class EmulatedLink:
         assert process.stdout.readline() == "set\n"
 
     def start(
-        self, space: str, words: Sequence[str], *, stdout: int | None = None
+        self,
+        space: str,
+        words: Sequence[str],
+        *,
+        stdout: int | None = None,
+        stdin: int | None = None,
     ) -> "subprocess.Popen[bytes]":
         """Start a Python program in a namespace."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [_IP, "netns", "exec", space, sys.executable, *words]
-        return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=stdout)  # noqa: S603 - words of our own
+        return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=stdout, stdin=stdin)  # noqa: S603 - words of our own
 
     def __enter__(self) -> Self:
         try:
@@ -217,17 +222,18 @@ class EmulatedLink:
 
 
 @contextlib.contextmanager
-def serve_beyond(link: EmulatedLink, folder: Path, *words: str) -> Iterator[str]:
-    """Serve a bundle at the far end of a link; gives the URL."""
-    port = 8000
-    command = ["-m", "onnxsplit", "serve", str(folder), "--host", SERVER_ADDRESS, "--quiet"]
-    process = link.start(link.server_space, [*command, "--port", str(port), *words])
-    url = f"http://{SERVER_ADDRESS}:{port}"
+def serve_beyond(link: EmulatedLink, *folders: Path) -> Iterator[str]:
+    """Serve bundles at the far end of a link; gives the URL once they are ready."""
+    command = ["-m", "onnxsplit", "serve", *map(str, folders), "--host", SERVER_ADDRESS]
+    words = [*command, "--port", "0", "--threads", "1", "--format", "json"]
+    process = link.start(link.server_space, words, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
-        yield url
+        yield json.loads(process.stdout.readline())["url"]
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)
+        process.stdout.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,13 +66,26 @@ class DeadlineSocket:
     def __init__(self, native: socket.socket) -> None:
         self.native = native
         self.deadline = Deadline(end_seconds=None)
+        self._pending: list[Buffer] = []
         self._readers = 0
         self._is_closed = False
 
     def sendall(self, data: Buffer) -> None:
-        """Send all of it."""
+        """Keep data until `flush`, so that a head and its body leave at once."""
+        self._pending.append(data)
+
+    def flush(self) -> None:
+        """Send all that was kept; nothing is copied."""
+        pending = [memoryview(data) for data in self._pending if len(data)]
+        self._pending.clear()
         self.native.settimeout(self.deadline.remaining_seconds)
-        self.native.sendall(data)
+        # TLS knows no scattered buffers.
+        sent = 0 if isinstance(self.native, ssl.SSLSocket) else self.native.sendmsg(pending)
+        for data in pending:
+            if sent < len(data):
+                self.native.settimeout(self.deadline.remaining_seconds)
+                self.native.sendall(data[sent:])
+            sent = max(0, sent - len(data))
 
     def receive_into(self, buffer: Buffer) -> int:
         """Receive what is there into a buffer, and return how much that was."""

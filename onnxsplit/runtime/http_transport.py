@@ -26,7 +26,6 @@ READY_SECONDS = 2.0
 DESCRIBE_SECONDS = 15.0
 LARGEST_RESPONSE_BYTES = 2**31
 _OK = 200
-_MOST_JOINED_BYTES = 16384
 _CHUNK_BYTES = 2**20
 _LONGEST_SENTENCE = 500
 _NO_BODY = Body(buffers=())
@@ -230,7 +229,8 @@ class HttpTransport:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in {**self._headers, **(body.headers if body.buffers else {})}.items():
             connection.putheader(name, value)
-        connection.endheaders(_join_small(body))
+        connection.endheaders(body.buffers)
+        connected.flush()
         with connection.getresponse() as response:
             data = _receive(response)
             headers = dict(response.headers)
@@ -249,13 +249,6 @@ class HttpTransport:
         except ProtocolError as error:
             self.close()
             raise ProtocolError(f"{self._address} answered wrongly. {error}") from error
-
-
-def _join_small(body: Body) -> tuple[bytes | memoryview, ...]:
-    """Join small buffers, so that they leave in one packet."""
-    if body.size_bytes <= _MOST_JOINED_BYTES:
-        return (b"".join(body.buffers),) if body.buffers else ()
-    return body.buffers
 
 
 def _receive(response: http.client.HTTPResponse) -> bytearray:

@@ -9,6 +9,7 @@ BENCHES = {
     "startup": "tests.bench.startup",
     "fidelity": "tests.bench.fidelity",
     "runtime": "tests.bench.runtime",
+    "pipeline": "tests.bench.pipelining",
     "training": "tests.bench.training",
     "backward": "tests.bench.backward",
     "simulate": "tests.bench.simulating",
