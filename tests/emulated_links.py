@@ -108,6 +108,8 @@ def _install(tun: str, space: str, own: str, peer: str) -> None:
         ["link", "set", "lo", "up"],
     ):
         _call("-n", space, *words)
+    # What most devices use; others take a rest now and then to measure the round trip.
+    _call("-n", space, "route", "replace", peer, "dev", tun, "src", own, "congctl", "cubic")
 
 
 def emulate(device_space: str, server_space: str) -> None:

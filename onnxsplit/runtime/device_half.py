@@ -19,6 +19,7 @@ from onnxsplit.errors import (
 from onnxsplit.runtime.breaker import Breaker
 from onnxsplit.runtime.deadlines import Deadline
 from onnxsplit.runtime.messages import InferResponse, Parameter
+from onnxsplit.runtime.relays import RELAY_SECONDS
 from onnxsplit.runtime.remote_half import RemoteAnswer, RemoteHalf
 from onnxsplit.runtime.run_traces import Route, RunResult, RunTrace
 from onnxsplit.runtime.session_models import COMPUTE_SECONDS
@@ -309,9 +310,9 @@ def _trace(run: LocalRun, answer: RemoteAnswer) -> RunTrace:
 
 
 def _read_seconds(response: InferResponse) -> float:
-    """Read what the server says that its stage took; 0 if it does not tell."""
-    told = response.parameters.get(COMPUTE_SECONDS, 0.0)
-    return float(told) if isinstance(told, int | float) and told >= 0 else 0.0
+    """Read what the server says that its stage and those beyond it took; 0 if it does not tell."""
+    told = (response.parameters.get(name, 0.0) for name in (COMPUTE_SECONDS, RELAY_SECONDS))
+    return sum(float(part) for part in told if isinstance(part, int | float) and part >= 0)
 
 
 def _is_away(error: TransportError) -> bool:

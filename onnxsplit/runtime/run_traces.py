@@ -28,7 +28,7 @@ class RunTrace:
     network_seconds : float
         From the first byte sent to the last received, less what the server computed.
     server_seconds : float
-        What the server says that its stage took.
+        What the server says that its stage took; of a relay, with all that lies beyond it.
     total_seconds : float
         From the inputs to the outputs; in a pipeline with what a run waits for others.
     sent_bytes, received_bytes : int

@@ -202,7 +202,7 @@ def test_latency_is_predicted_within_five_percent_on_three_links_for_three_netwo
         bundles.append(bundle)
     errors = {}
     with serve_beyond(link, *(bundle.folder for bundle in bundles)) as url:
-        for rate, trip in ((20, 0.03), (5.85, 0.05), (2, 0.1)):
+        for rate, trip in ((10, 0.03), (5.85, 0.05), (2, 0.1)):
             link.set(up=rate * MBIT, round_trip_seconds=trip)
             found = call(link, "probe", url, "--budget", "1s")
             for bundle in bundles:

@@ -168,6 +168,17 @@ def test_both_halves_make_the_output_and_every_part_is_told() -> None:
     assert scene.transports[0].is_closed
 
 
+def test_what_lies_beyond_a_relay_counts_as_the_server() -> None:
+    def relay(request: InferRequest) -> InferResponse:
+        told = {"compute_seconds": 0.002, "relay_seconds": 0.005, "compute_seconds_cloud": 0.001}
+        return replace(add_ten(request), parameters=told)
+
+    with Scene(answer=relay).open() as half:
+        trace = half.run({"x": ONE}).trace
+    assert trace.server_seconds == pytest.approx(0.007)
+    assert trace.network_seconds == pytest.approx(0.003)
+
+
 def test_the_first_run_shakes_hands_and_says_that_it_was_cold() -> None:
     with Scene().open() as half:
         assert half.run({"x": ONE}).trace.is_fresh
