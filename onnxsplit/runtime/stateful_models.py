@@ -10,8 +10,11 @@ from onnxsplit.graph import TensorSpec
 from onnxsplit.runtime.datatypes import find_numpy_dtype, name_datatype
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
 from onnxsplit.runtime.ports import ServedModel
-from onnxsplit.runtime.sequences import SequenceStep, SequenceStore
+from onnxsplit.runtime.sequences import SequenceId, SequenceStep, SequenceStore
 from onnxsplit.runtime.tensor_checks import check_inputs, check_outputs
+
+_LAST_ANSWERS = 64
+"""How many sequences that have ended are remembered by their last answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class StatefulModel:
     A sequence begins with zeros; a dim of a state that no input of the first request fixes by the
     same symbol is 0, so that a decoder's cache begins empty. A request that comes twice in a row
     with the same id (a client that lost the response) is answered from memory and does not run
-    twice. Where a run fails, the states are as they were before.
+    twice; ids must be unique within a sequence. Where a run fails, the states are as they were.
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ class StatefulModel:
         self._model = model
         self._states = tuple(states)
         self._store = store
+        self._last_answers: dict[SequenceId, InferResponse] = {}
         inner = model.metadata
         pasts = {state.past for state in states}
         presents = {state.present for state in states}
@@ -77,10 +81,12 @@ class StatefulModel:
         step = SequenceStep.of(request)
         check_inputs(self._metadata.name, request.inputs, self._metadata.inputs)
         check_outputs(self._metadata.name, request.outputs, self._metadata.outputs)
+        last = self._last_answers.get(step.id)
+        if last is not None and _answers(last, request):
+            return last
         with self._store.hold(step) as sequence:
-            answered = sequence.answered
-            if answered is not None and request.id and answered.id == request.id:
-                return answered
+            if sequence.answered is not None and _answers(sequence.answered, request):
+                return sequence.answered
             is_first = step.is_start or not sequence.states
             states = self._begin(request.inputs) if is_first else sequence.states
             response = self._run(request, states)
@@ -89,13 +95,22 @@ class StatefulModel:
             }
             sequence.answered = self._select(request, response)
             if step.is_end:
-                self._store.end(step)
+                self._end(step, sequence.answered)
             return sequence.answered
 
     def close(self) -> None:
         """Forget the sequences and close the model."""
         self._store.clear()
+        self._last_answers.clear()
         self._model.close()
+
+    def _end(self, step: SequenceStep, answer: InferResponse) -> None:
+        """Forget a sequence, but for its last answer, which its client may have lost."""
+        self._store.end(step)
+        self._last_answers.pop(step.id, None)
+        self._last_answers[step.id] = answer
+        while len(self._last_answers) > _LAST_ANSWERS:
+            self._last_answers.pop(next(iter(self._last_answers)), None)
 
     def _run(self, request: InferRequest, states: Mapping[str, Array]) -> InferResponse:
         """Run the model with its states."""
@@ -120,6 +135,11 @@ class StatefulModel:
             if isinstance(dim, str)
         }
         return {spec.name: _make_zeros(spec, sizes) for spec in self._pasts}
+
+
+def _answers(response: InferResponse, request: InferRequest) -> bool:
+    """Tell whether a response answered this very request before."""
+    return bool(request.id) and response.id == request.id
 
 
 def _make_zeros(spec: TensorSpec, sizes: Mapping[str, int]) -> Array:

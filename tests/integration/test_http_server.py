@@ -316,6 +316,24 @@ def _is_answered(port: int) -> bool:
         return False
 
 
+def test_many_clients_at_once_get_what_they_asked_for(port: int) -> None:
+    faults: list[object] = []
+
+    def ask_often(first: float) -> None:
+        for place in range(20):
+            value = first + place / 64
+            status, document = infer_json(port, [[value, 0, -value]])
+            if status != 200 or document["outputs"][0]["data"] != [2 * value, 0, -2 * value]:
+                faults.append((value, status, document))
+
+    threads = [threading.Thread(target=ask_often, args=(100.0 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
 def test_a_full_queue_is_told() -> None:
     gate = threading.Event()
     model = Doubler(gate=gate)

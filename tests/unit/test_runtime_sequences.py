@@ -190,6 +190,18 @@ def test_a_request_that_comes_twice_runs_once(world: World) -> None:
     assert len(world.inner.calls) == 3
 
 
+def test_the_last_request_of_a_sequence_that_comes_twice_runs_once(world: World) -> None:
+    world.step(1, 5, id="a", sequence_start=True)
+    assert world.step(1, 2, id="b", sequence_end=True) == 7
+    assert world.step(1, 2, id="b", sequence_end=True) == 7
+    assert len(world.inner.calls) == 2
+    _refuse(world, 404, 1)
+    assert world.step(1, 3, id="c", sequence_start=True) == 3
+    for name in range(2, 99):
+        world.step(name, 1, id=f"{name}", sequence_start=True, sequence_end=True)
+    assert len(world.model._last_answers) == 64  # noqa: SLF001 - what is kept is not shown otherwise
+
+
 def test_a_second_request_while_one_runs_is_refused(world: World) -> None:
     world.step(1, 5, sequence_start=True)
     step = SequenceStep(id=1, is_start=False, is_end=False)
