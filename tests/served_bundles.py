@@ -66,9 +66,11 @@ def write_split(
     return write_bundle(folder, carving.stages, describe, model_sha256=sha256)
 
 
-def write_batched(folder: Path) -> StoredBundle:
+def write_batched(folder: Path, *, sha256: str = "ab" * 32) -> StoredBundle:
     """Write the batched model, cut in its middle."""
-    return write_split(folder, make_batched(), BATCHED_FEEDS, device=("make_a", "make_h"))
+    return write_split(
+        folder, make_batched(), BATCHED_FEEDS, device=("make_a", "make_h"), sha256=sha256
+    )
 
 
 TYPES = (

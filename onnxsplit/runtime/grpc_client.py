@@ -3,20 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
-from onnxsplit.errors import ProtocolError, TransportError, UsageError
+from onnxsplit.errors import ProtocolError, RequestError, TransportError, UsageError
 from onnxsplit.runtime import grpc_messages as messages
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.exchanges import Exchange
 from onnxsplit.runtime.grpc_library import grpc
 from onnxsplit.runtime.grpc_schema import INFERENCE_SERVICE, Message, load_messages
 from onnxsplit.runtime.grpc_statuses import explain_failure
-from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
+from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata, Parameter
 
 Result = TypeVar("Result")
 
@@ -97,7 +98,20 @@ class GrpcTransport:
         """Ask what a model takes and gives."""
         question = load_messages()["ModelMetadataRequest"](name=model, version=version)
         answer = self._call("ModelMetadata", question, "ModelMetadataResponse", DESCRIBE_SECONDS)
-        return self._read(messages.read_metadata, answer)
+        metadata = self._read(messages.read_metadata, answer)
+        if metadata.parameters:
+            return metadata
+        return replace(metadata, parameters=self._ask_facts(model, version))
+
+    def _ask_facts(self, model: str, version: str) -> dict[str, Parameter]:
+        """Ask Triton which half a model is; empty where the server has no configurations."""
+        question = load_messages()["ModelConfigRequest"](name=model, version=version)
+        try:
+            answer = self._call("ModelConfig", question, "ModelConfigResponse", DESCRIBE_SECONDS)
+        except RequestError:
+            return {}
+        parameters = answer.config.parameters
+        return {name: entry.string_value for name, entry in parameters.items()}
 
     def is_ready(self, model: str = "") -> bool:
         """Ask whether the server, or one of its models, takes requests; False if out of reach."""

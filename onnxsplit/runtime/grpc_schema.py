@@ -1,9 +1,10 @@
 """The messages of the gRPC form, described here and made at run time: no generated code.
 
 Sources: Open Inference Protocol, ``open_inference_grpc.proto`` (package ``inference``), and gRPC's
-``health.proto`` (package ``grpc.health.v1``), both proto3. ``ModelMetadataResponse.parameters``
-is an addition, with the number that MLServer gave it; others pass over it. The descriptors live in
-a pool of their own, so that generated code of the same names, in the same process, does not clash.
+``health.proto`` (package ``grpc.health.v1``), both proto3; NVIDIA's ``model_config.proto``, of
+which the parameters alone are read. ``ModelMetadataResponse.parameters`` is an addition, with the
+number that MLServer gave it; others pass over it. The descriptors live in a pool of their own, so
+that generated code of the same names, in the same process, does not clash.
 """
 
 import re
@@ -68,6 +69,10 @@ _INFERENCE: Mapping[str, Sequence[str]] = {
         "repeated TensorMetadata outputs = 5",
         "map InferParameter parameters = 6",
     ),
+    "ModelConfigRequest": _NAME_AND_VERSION,
+    "ModelConfigResponse": ("ModelConfig config = 1",),
+    "ModelConfig": ("map ModelParameter parameters = 14",),
+    "ModelParameter": ("string string_value = 1",),
     "ModelInferRequest": (
         "string model_name = 1",
         "string model_version = 2",

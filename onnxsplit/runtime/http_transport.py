@@ -15,10 +15,11 @@ from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.deadlines import Deadline, DeadlineSocket
 from onnxsplit.runtime.exchanges import Exchange
+from onnxsplit.runtime.exported_facts import read_facts
 from onnxsplit.runtime.http_address import HttpAddress
 from onnxsplit.runtime.http_failures import explain_refusal, translate_failures
 from onnxsplit.runtime.message_codec import decode_response, encode_request
-from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata
+from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata, Parameter
 from onnxsplit.runtime.metadata_codec import read_metadata
 from onnxsplit.runtime.tcp_figures import TcpFigures, read_tcp_figures
 
@@ -125,7 +126,19 @@ class HttpTransport:
         path = self._address.find_model(model, version)
         answer = self._ask("GET", path, _NO_BODY, DESCRIBE_SECONDS)
         with self._judging():
-            return read_metadata(answer.data)
+            metadata = read_metadata(answer.data)
+        if metadata.parameters:
+            return metadata
+        return replace(metadata, parameters=self._ask_facts(path))
+
+    def _ask_facts(self, path: str) -> dict[str, Parameter]:
+        """Ask Triton which half a model is; empty where the server has no configurations."""
+        try:
+            answer = self._ask("GET", f"{path}/config", _NO_BODY, DESCRIBE_SECONDS)
+        except RequestError:
+            return {}
+        with self._judging():
+            return read_facts(answer.data)
 
     def is_ready(self, model: str = "") -> bool:
         """Ask whether the server, or one of its models, takes requests; False if out of reach."""

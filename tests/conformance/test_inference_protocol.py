@@ -13,7 +13,7 @@ import pytest
 
 import onnxsplit as osp
 from onnxsplit.engines.port import Array
-from onnxsplit.errors import ProtocolError
+from onnxsplit.errors import PeerMismatchError, ProtocolError
 from onnxsplit.graph import TensorSpec
 from onnxsplit.model.bundle import read_bundle
 from onnxsplit.model.probe_model import PROBE_NAME
@@ -31,7 +31,7 @@ from tests.conformance.served import (
     serve_hosted,
     write_bundles,
 )
-from tests.served_bundles import BATCHED_FEEDS
+from tests.served_bundles import BATCHED_FEEDS, write_batched
 
 Open = Callable[[], Transport]
 
@@ -211,6 +211,17 @@ def test_the_device_half_runs_with_it(served: tuple[Served, Open], bundles: Path
             np.testing.assert_allclose(
                 result.outputs["y"], compute(np.tanh(x @ w)), rtol=1e-5, atol=1e-6
             )
+
+
+def test_the_half_of_another_model_is_not_talked_to(
+    served: tuple[Served, Open], tmp_path: Path
+) -> None:
+    other = write_batched(tmp_path / "batched.split", sha256="cd" * 32)
+    with (
+        osp.connect(other.folder, served[0].url, fallback="error") as half,
+        pytest.raises(PeerMismatchError, match="model_sha256"),
+    ):
+        half.run(BATCHED_FEEDS)
 
 
 def test_the_probe_takes_and_gives_as_many_bytes_as_it_is_asked_for(transport: Transport) -> None:
