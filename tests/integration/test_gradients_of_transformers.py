@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 
 from onnxsplit.autodiff import differentiation
 from onnxsplit.autodiff.rules import find_rule
@@ -15,17 +12,7 @@ from onnxsplit.autodiff.sites import Site
 from onnxsplit.autodiff.table import Rule, RuleEntry
 from samples.networks import build_reduced
 from tests.gradients.networks import check_network
-
-
-def _draw_tokens(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    rng = np.random.default_rng(5)
-    feeds = {}
-    for value in model.graph.input:
-        shape = [dim.dim_value or 2 for dim in value.type.tensor_type.shape.dim]
-        masks = "mask" in value.name
-        high = 2 if "type" in value.name else 50
-        feeds[value.name] = np.ones(shape, np.int64) if masks else rng.integers(0, high, shape)
-    return feeds
+from tests.gradients.tokens import draw_tokens
 
 
 @pytest.mark.parametrize("batch", [2, "batch"])
@@ -34,7 +21,7 @@ def test_gradients_of_a_transformer_agree_with_finite_differences(
     name: str, batch: int | str
 ) -> None:
     model = build_reduced(name, batch=batch)
-    check = check_network(model, _draw_tokens(model), ["logits"], directions=2)
+    check = check_network(model, draw_tokens(model), ["logits"], directions=2)
     assert check.parameters >= 25
     assert max(check.differences) < 1e-6
     assert check.narrow < 1e-4
@@ -50,7 +37,7 @@ def test_a_rule_that_is_slightly_wrong_is_found(
 
     monkeypatch.setattr(differentiation, "find_rule", find)
     model = build_reduced("bert")
-    check = check_network(model, _draw_tokens(model), ["logits"], directions=1)
+    check = check_network(model, draw_tokens(model), ["logits"], directions=1)
     assert max(check.differences) > 1e-5
 
 
