@@ -35,7 +35,8 @@ def correlate(at: Site, *, image: str, places: str, windows: Windows, weight: st
     """
     kernels, channels = read_numbers(at, weight)[:2]
     group = at.attribute("group", 1)
-    if max(windows.kernel) == 1 and not windows.is_padded:
+    pointwise = max(windows.kernel) == 1 and not windows.is_padded
+    if pointwise and _has_many_places(windows, kernels, group * channels):
         found = _multiply_pointwise(at, image, places, windows, group)
     elif channels == 1 and group == kernels:
         found = correlate_channels(at, image, places, windows)
@@ -46,6 +47,11 @@ def correlate(at: Site, *, image: str, places: str, windows: Windows, weight: st
     else:
         found = _multiply_patches(at, image, places, windows, (group, kernels, channels))
     return at.emit("Reshape", found, at.integers([kernels, channels, *windows.kernel]))
+
+
+def _has_many_places(windows: Windows, kernels: int, channels: int) -> bool:
+    """Tell whether to sum products of every image is less work than to bring channels forward."""
+    return math.prod(windows.counts) * (kernels + channels) >= kernels * channels
 
 
 def _multiply_pointwise(at: Site, image: str, places: str, windows: Windows, group: int) -> str:

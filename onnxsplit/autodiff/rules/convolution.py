@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from onnxsplit.autodiff.kernels import correlate
+from onnxsplit.autodiff.patches import trail_channels
 from onnxsplit.autodiff.sites import Site
 from onnxsplit.autodiff.table import rule
-from onnxsplit.autodiff.windows import Windows, read_sizes, read_windows
+from onnxsplit.autodiff.windows import Windows, read_numbers, read_sizes, read_windows
 
-_FEW_PLACES = 256
+_PLANE = 2
+_TURNED_PLACES = 256
+"""Places of windows up to which convolving with the turned kernel is faster than transposed."""
+_COLUMN_PLACES = 49
+"""Places up to which one product for the whole batch is, though all windows lie in memory then."""
 
 
 @rule("Conv", inputs=(0, 1, 2))
@@ -34,6 +39,8 @@ def _spread(at: Site, gradient: str, windows: Windows) -> str:
     weight, group = at.inputs[1], at.attribute("group", 1)
     if group == 1 and windows.is_pointwise:
         return at.emit("Conv", gradient, _swap_channels(at, weight))
+    if group == 1 and _has_few_places(windows):
+        return _add_columns(at, gradient, windows)
     if group == 1 and _can_turn(windows):
         return _convolve_turned(at, gradient, windows)
     return at.emit(
@@ -48,6 +55,30 @@ def _spread(at: Site, gradient: str, windows: Windows) -> str:
     )
 
 
+def _has_few_places(windows: Windows) -> bool:
+    """Tell whether all windows of a batch may lie in memory, apart from each other."""
+    # onnxruntime adds up wrong places where there is one axis and a stride.
+    return len(windows.counts) == _PLANE and math.prod(windows.counts) <= _COLUMN_PLACES
+
+
+def _add_columns(at: Site, gradient: str, windows: Windows) -> str:
+    """Multiply the places of the whole batch by the kernel, and add up what falls on one place."""
+    kernels, channels = read_numbers(at, at.inputs[1])[:2]
+    places, width = math.prod(windows.counts), channels * math.prod(windows.kernel)
+    rows = at.emit("Reshape", trail_channels(at, gradient, windows), at.integers([-1, kernels]))
+    weight = at.emit("Reshape", at.inputs[1], at.integers([kernels, width]))
+    seen = at.emit("Reshape", at.emit("MatMul", rows, weight), at.integers([-1, places, width]))
+    return at.emit(
+        "Col2Im",
+        at.emit("Transpose", seen, perm=[0, 2, 1]),
+        at.integers(windows.sizes),
+        at.integers(windows.kernel),
+        strides=windows.strides,
+        dilations=windows.dilations,
+        pads=[*windows.before, *windows.after],
+    )
+
+
 def _can_turn(windows: Windows) -> bool:
     """Tell whether a convolution with the turned kernel is possible, and faster."""
     places = math.prod(windows.counts)
@@ -55,7 +86,7 @@ def _can_turn(windows: Windows) -> bool:
     ends += zip(windows.after, windows.extents, strict=True)
     fits = all(pad < extent for pad, extent in ends)
     # Turning the kernel costs; many places are spread as fast.
-    return fits and set(windows.strides) == {1} and places <= _FEW_PLACES
+    return fits and set(windows.strides) == {1} and places <= _TURNED_PLACES
 
 
 def _convolve_turned(at: Site, gradient: str, windows: Windows) -> str:
