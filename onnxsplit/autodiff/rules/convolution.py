@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from onnxsplit.autodiff.depthwise import has_few_pairs, spread_pairs
 from onnxsplit.autodiff.kernels import correlate
 from onnxsplit.autodiff.patches import trail_channels
 from onnxsplit.autodiff.sites import Site
@@ -41,6 +42,8 @@ def _spread(at: Site, gradient: str, windows: Windows) -> str:
         return at.emit("Conv", gradient, _swap_channels(at, weight))
     if group == 1 and _has_few_places(windows):
         return _add_columns(at, gradient, windows)
+    if _is_depthwise(at) and has_few_pairs(windows):
+        return spread_pairs(at, gradient, windows)
     if group == 1 and _can_turn(windows):
         return _convolve_turned(at, gradient, windows)
     return at.emit(
@@ -53,6 +56,12 @@ def _spread(at: Site, gradient: str, windows: Windows) -> str:
         output_padding=windows.surplus if any(windows.surplus) else None,
         group=group,
     )
+
+
+def _is_depthwise(at: Site) -> bool:
+    """Tell whether every channel has one kernel of its own."""
+    kernels, channels = at.shape(at.inputs[1])[:2]
+    return channels == 1 and kernels == at.attribute("group", 1)
 
 
 def _has_few_places(windows: Windows) -> bool:
