@@ -110,6 +110,7 @@ class DeviceHalf:
         self._deadline_seconds = deadline_seconds
         self._breaker = breaker or Breaker()
         self._indices = itertools.count()
+        self._network_seconds: float | None = None
         self._facts: dict[str, Mapping[str, Parameter]] = {}
         self._loading = threading.Lock()
 
@@ -198,6 +199,7 @@ class DeviceHalf:
         self._breaker.succeed()
         values = {**run.values, **answer.response.outputs}
         trace = _trace(run, answer)
+        self._network_seconds = trace.network_seconds
         return self._report(run, replace(trace, is_fresh=trace.is_fresh or is_first), values)
 
     def close(self) -> None:
@@ -234,8 +236,16 @@ class DeviceHalf:
             # A server that is not ours may refuse parameters that it does not know.
             self._facts[part.model] = {n: v for n, v in part.facts.items() if n in told}
         values = {name: run.values[name] for name in part.inputs}
-        parameters = {**self._facts[part.model], **run.parameters}
+        parameters = {**self._facts[part.model], **self._tell(part, run), **run.parameters}
         return self._remote.ask(part, values, parameters, self._limit(run))
+
+    def _tell(self, part: RemotePart, run: LocalRun) -> Mapping[str, Parameter]:
+        """Tell a server of ours what its metrics add up: our part, and the last run's network."""
+        if not self._facts[part.model]:
+            return {}
+        last = self._network_seconds
+        told = {"device_seconds": run.device_seconds}
+        return told if last is None else {**told, "network_seconds": last}
 
     def _limit(self, run: LocalRun) -> Deadline:
         """Return until when an answer is waited for: where a link may go down, not to the last."""

@@ -71,6 +71,8 @@ def test_a_device_talks_to_the_edge_alone_and_gets_what_the_whole_model_gives(
             outputs = half.run({"image": image}).outputs
             np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-5)
         assert edge.service.metrics.read("nv_inference_count", model="google") == 3
+        for part in ("device", "network", "server"):
+            assert edge.service.metrics.read(f"onnxsplit_{part}_seconds", model="google") > 0
         assert cloud.service.metrics.read("nv_inference_count", model="far") == 3
 
 
