@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from onnxsplit.engines.environment import describe_machine
-from onnxsplit.engines.ort import open_session
-from onnxsplit.engines.port import EngineOptions, Feeds, Session
+from onnxsplit.engines.opening import open_session
+from onnxsplit.engines.port import DEFAULT_RUNTIME, RUNTIMES, EngineOptions, Feeds, Session
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.placement import Placement
@@ -98,11 +98,12 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="fidelity", description=__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help="some of the networks")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runtime", choices=RUNTIMES, default=DEFAULT_RUNTIME)
     parser.add_argument("--cuts", type=int, default=CUTS)
     parser.add_argument("--seconds", type=float, default=8.0, help="to compare each network")
     parser.add_argument("--keep", type=Path, help="folder for each network's profile and runs")
     options = parser.parse_args(argv)
-    engine = EngineOptions(threads=options.threads)
+    engine = EngineOptions(threads=options.threads, runtime=options.runtime)
     results: dict[str, Any] = {}
     for name in options.networks:
         sys.stderr.write(f"{name}\n")
@@ -110,6 +111,7 @@ def main(argv: Sequence[str]) -> None:
     report = {
         "machine": describe_machine(),
         "threads": options.threads,
+        "runtime": options.runtime,
         "networks": results,
         "predictors": _summarise(results),
     }
@@ -125,7 +127,8 @@ def _examine(name: str, engine: EngineOptions, options: argparse.Namespace) -> d
     built = time.perf_counter()
     profile = measure_profile(subject, engine, tier="device")
     profiled = time.perf_counter()
-    unfused = _time_unfused(subject, engine)
+    # OpenVINO has no way to run operators as they stand.
+    unfused = _time_unfused(subject, engine) if engine.runtime == DEFAULT_RUNTIME else {}
     cuts = choose_cuts(prepared.graph, profile, options.cuts)
     whole = _run_in_turn(prepared, cuts, engine, options.seconds)
     if options.keep is not None:
@@ -257,7 +260,7 @@ def _list_predictors(
     profile: Profile, unfused: Mapping[str, float], whole: float
 ) -> dict[str, Predictor]:
     """Return every way to predict both stages of a cut."""
-    unfused_factor = profile.extra["whole_seconds"] / math.fsum(unfused.values())
+    unfused_factor = profile.extra["whole_seconds"] / (math.fsum(unfused.values()) or 1.0)
     speed = whole / profile.extra["whole_seconds"]
     raw = 1 / profile.extra["scale"]
 
@@ -273,10 +276,13 @@ def _list_predictors(
             profile, cut, factor, boundaries=boundaries, kernels_only=kernels_only
         )
 
-    return {
+    unfused_ones = {
         "unfused": from_unfused(1.0),
         "unfused, scaled": from_unfused(unfused_factor),
         "unfused, scaled, at today's speed": from_unfused(unfused_factor * speed),
+    }
+    return {
+        **(unfused_ones if unfused else {}),
         "fused": from_profile(raw, boundaries=False, kernels_only=True),
         "fused, scaled": from_profile(1.0, boundaries=False),
         "fused, scaled, boundaries": from_profile(1.0, boundaries=True),
