@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.simulating import simulate as simulate
     from onnxsplit.workflows.stage_times import time_stages as time_stages
     from onnxsplit.workflows.training import train as train
+    from onnxsplit.workflows.training_servers import TrainingServer as TrainingServer
     from onnxsplit.workflows.verification import verify as verify
 
 _HOMES = {
@@ -72,6 +73,7 @@ _HOMES = {
     "RunResult": "runtime.run_traces",
     "TrainingDelay": "objectives",
     "TrainingResult": "training.results",
+    "TrainingServer": "workflows.training_servers",
     "connect": "workflows.connecting",
     "cut": "workflows.cutting",
     "export": "workflows.exports",
@@ -110,6 +112,7 @@ __all__ = [
     "StageTimings",
     "TrainingDelay",
     "TrainingResult",
+    "TrainingServer",
     "connect",
     "cut",
     "export",

@@ -30,6 +30,13 @@ Names = Annotated[
         help="The model's name, one for each DIR; default: the folder's, without .split.",
     ),
 ]
+Training = Annotated[
+    bool,
+    typer.Option(
+        "--training",
+        help="Also hold the server's half of each bundle's training, for `train --server`.",
+    ),
+]
 Tier = Annotated[
     str | None,
     typer.Option("--tier", metavar="NAME", help="Whose stage; default: the last one's."),

@@ -35,6 +35,7 @@ INTEGERS = frozenset(
         "queue",
         "workers",
         "max-sequences",
+        "clients",
     }
 )
 NUMBERS = frozenset(

@@ -8,13 +8,18 @@ import typer
 
 from onnxsplit.cli.arguments import whole_number
 from onnxsplit.errors import UsageError
+from onnxsplit.units import parse_duration
 
 if TYPE_CHECKING:
     from onnxsplit.autodiff.halves.recipe import Recipe
+    from onnxsplit.runtime.client_security import ClientSecurity
+    from onnxsplit.workflows.training_servers import TrainingServer
 
 DEFAULT_RATE = 0.01
 DEFAULT_DECAY_EVERY = 30
 DEFAULT_DECAY_FACTOR = 0.1
+DEFAULT_PATIENCE = "60s"
+DEFAULT_STEP_DEADLINE = "60s"
 
 
 class OptimizerName(StrEnum):
@@ -45,6 +50,14 @@ class ScheduleName(StrEnum):
     CONSTANT = "constant"
     STEP = "step"
     COSINE = "cosine"
+
+
+class SchemeName(StrEnum):
+    """How several clients learn."""
+
+    SEQUENTIAL = "sequential"
+    SPLITFED_V1 = "splitfed-v1"
+    SPLITFED_V2 = "splitfed-v2"
 
 
 Loss = Annotated[
@@ -98,13 +111,64 @@ ProfileTraining = Annotated[
 ]
 
 Data = Annotated[
-    Path,
+    list[Path],
     typer.Option(
         "--data",
         metavar="FILE|DIR",
         help="An .npz file, or a folder of them as shards: an array for each model input, and one"
-        " named 'label'.",
+        " named 'label'. Given again for each further client.",
     ),
+]
+Clients = Annotated[
+    int,
+    typer.Option(
+        "--clients",
+        parser=whole_number(1),
+        metavar="N",
+        help="Divide the data among so many clients.",
+    ),
+]
+Scheme = Annotated[
+    SchemeName,
+    typer.Option(
+        "--scheme",
+        help="How several clients learn: one after the other with one device half; or each round"
+        " from the same device half, averaged after it, with a server half each (v1) or one (v2).",
+    ),
+]
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Where `serve --training` holds the server's half; without it, it runs here.",
+    ),
+]
+Client = Annotated[
+    str,
+    typer.Option(
+        "--client",
+        metavar="NAME",
+        help="With --server: train a half of this client's own, not the shared one.",
+    ),
+]
+RenewServer = Annotated[
+    bool,
+    typer.Option(
+        "--renew-server", help="With --server: put its half back into its first state at the start."
+    ),
+]
+Patience = Annotated[
+    str,
+    typer.Option(
+        "--patience",
+        metavar="TIME",
+        help="With --server: how long to wait for it when it went away; both halves then go on"
+        " from --checkpoint.",
+    ),
+]
+StepDeadline = Annotated[
+    str, typer.Option("--deadline", metavar="TIME", help="With --server: for each message.")
 ]
 Evaluation = Annotated[
     Path | None,
@@ -254,4 +318,46 @@ def read_recipe(
         norms="train" if norms is None else norms.value,
         tied="untie" if tied is None else tied.value,
         recompute=recompute,
+    )
+
+
+def read_server(
+    url: str | None,
+    *,
+    name: str | None,
+    client: str,
+    renew: bool,
+    patience: str,
+    deadline: str,
+    security: "ClientSecurity",
+) -> "TrainingServer | None":
+    """Return where the server's half is; None if it runs here.
+
+    Raises
+    ------
+    UsageError
+        An option goes with ``--server``, and that is not given; or it makes no sense.
+    """
+    from onnxsplit.runtime.client_security import ClientSecurity  # noqa: PLC0415 - help must not load it
+    from onnxsplit.workflows.training_servers import TrainingServer  # noqa: PLC0415 - likewise
+
+    given = {
+        "--served-name": name,
+        "--client": client,
+        "--renew-server": renew,
+        "--tls-ca, --tls-cert, --tls-key or --token-file": security != ClientSecurity(),
+    }
+    if url is None:
+        for flag, value in given.items():
+            if value:
+                raise UsageError(f"{flag} is about a server elsewhere; give --server as well.")
+        return None
+    return TrainingServer(
+        url=url,
+        name=name,
+        client=client,
+        security=security,
+        timeout_seconds=parse_duration(deadline),
+        patience_seconds=parse_duration(patience),
+        renew=renew,
     )

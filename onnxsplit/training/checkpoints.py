@@ -33,6 +33,9 @@ class Checkpoint:
     seed : int or None
         Of the shuffling; with the epoch's number it gives the order of the batches.
     batch_size : int or None
+    clients : int
+    scheme : str
+        How they learn.
     schedule : mapping
         The learning-rate schedule.
     tally : mapping
@@ -47,6 +50,8 @@ class Checkpoint:
     place: int
     seed: int | None
     batch_size: int | None
+    clients: int
+    scheme: str
     schedule: Mapping[str, Any]
     tally: Mapping[str, Any]
     states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
@@ -78,6 +83,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             "place": checkpoint.place,
             "seed": checkpoint.seed,
             "batch_size": checkpoint.batch_size,
+            "clients": checkpoint.clients,
+            "scheme": checkpoint.scheme,
             "schedule": dict(checkpoint.schedule),
             "tally": dict(checkpoint.tally),
             "states": files,
@@ -120,6 +127,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             place=int(document["place"]),
             seed=document["seed"],
             batch_size=document["batch_size"],
+            clients=int(document.get("clients", 1)),
+            scheme=str(document.get("scheme", "sequential")),
             schedule=dict(document["schedule"]),
             tally=dict(document["tally"]),
             states=states,

@@ -13,6 +13,9 @@ from onnxsplit.training.ports import EvaluationRequest, ServerPort, StepRequest
 from onnxsplit.training.scores import Score, score_batch
 from onnxsplit.training.stages import LOSS, StageFile
 
+NETWORK = "network"
+"""What a step's seconds call the time on the way to the server and back."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFigures:
@@ -22,7 +25,7 @@ class StepFigures:
     ----------
     score : Score
     seconds : mapping of str to float
-        Stage to its computing.
+        Stage to its computing, and ``network`` to all travelling, if there is any.
     sent_bytes, received_bytes : int
         Up from the device and down to it.
     saved_bytes : int
@@ -194,6 +197,9 @@ class _Run:
         self._received += sum(value.nbytes for value in answer.crossings.values())
         self._arrivals |= answer.crossings
         self._seconds[stage.name] = answer.seconds
+        if answer.travel_seconds:
+            travelled = self._seconds.get(NETWORK, 0.0) + answer.travel_seconds
+            self._seconds[NETWORK] = travelled
         self._score = answer.score or self._score
 
     def finish(self) -> StepFigures:

@@ -49,6 +49,8 @@ class StepAnswer:
         None if the loss is not taken on the server.
     seconds : float
         Of computing.
+    travel_seconds : float
+        Of what is not computing: encoding, the network and decoding; 0 within one process.
     """
 
     step: int
@@ -56,6 +58,7 @@ class StepAnswer:
     crossings: Mapping[str, Array]
     score: Score | None = None
     seconds: float = 0.0
+    travel_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,9 @@ class ServerPort(Protocol):
 
     def evaluate(self, request: EvaluationRequest) -> StepAnswer:
         """Run one stage of an evaluation; the state stays as it is."""
+
+    def count_steps(self) -> int:
+        """Return how many steps the server's state has seen."""
 
     def read_state(self) -> dict[str, Array]:
         """Return the server's state."""

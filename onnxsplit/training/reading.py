@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +46,60 @@ def open_data(
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source), ports, batch_size, seed)
     return IterableData(batches=source, ports=ports)
+
+
+def open_clients(
+    sources: Sequence[DataSource],
+    ports: DataPorts,
+    *,
+    count: int,
+    batch_size: int | None,
+    seed: int | None,
+) -> tuple[TrainingData, ...]:
+    """Open the data of each client.
+
+    Parameters
+    ----------
+    sources : sequence of DataSource
+        One for each client, or arrays or a file whose every `count`-th example is a client's.
+    ports : DataPorts
+    count : int
+    batch_size, seed
+        As of `open_data`.
+
+    Raises
+    ------
+    UsageError
+        The data can't be read, does not fit the model, or can't be divided.
+    """
+    if len(sources) == 1 and count > 1:
+        sources = _divide(sources[0], ports, count)
+    elif count not in {1, len(sources)}:
+        raise UsageError(
+            f"There are {len(sources)} sources of data, and {count} clients; give data for each, or"
+            " once for all."
+        )
+    return tuple(open_data(source, ports, batch_size=batch_size, seed=seed) for source in sources)
+
+
+def _divide(source: DataSource, ports: DataPorts, count: int) -> list[DataSource]:
+    """Divide data among clients."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            raise UsageError(
+                f"{path} is a folder of shards; to divide it, give each client's by a --data of its"
+                " own."
+            )
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist; give an .npz file or a folder of them.")
+        source = _read(path, ports)
+    if not isinstance(source, Mapping):
+        raise UsageError("An iterable of batches can't be divided; give one for each client.")
+    return [
+        {name: np.asarray(value)[place::count] for name, value in source.items()}
+        for place in range(count)
+    ]
 
 
 def _hold(

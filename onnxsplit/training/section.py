@@ -11,7 +11,7 @@ from onnxsplit.engines.port import EngineOptions
 from onnxsplit.engines.stateful import OrtState
 from onnxsplit.errors import BundleError
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import spec_from_json, spec_to_json
+from onnxsplit.manifest import Manifest, spec_from_json, spec_to_json
 from onnxsplit.objectives import Side
 from onnxsplit.training.data import DataPorts
 from onnxsplit.training.device import DeviceHalf
@@ -132,6 +132,11 @@ class TrainingSection:
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"The manifest's training section is malformed: {error}.") from error
 
+    def list_files(self, tier: str) -> tuple[str, ...]:
+        """Return the training files that one tier needs."""
+        stages = (*self.stages, *self.evaluation)
+        return (*(stage.file for stage in stages if stage.tier == tier), self.states[tier])
+
     def open_device(self, folder: Path, options: EngineOptions) -> DeviceHalf:
         """Open the device's half with its first state.
 
@@ -168,3 +173,18 @@ class TrainingSection:
             Half(self.stages, tier, folder, state, options, results=results),
             Half(self.evaluation, tier, folder, state, options, results=results),
         )
+
+
+def read_section(folder: Path, manifest: Manifest) -> TrainingSection:
+    """Return a bundle's training section.
+
+    Raises
+    ------
+    BundleError
+        It has none, or it is malformed.
+    """
+    if manifest.training is None:
+        raise BundleError(
+            f"{folder} has no training stages; cut the model with --objective training and --loss."
+        )
+    return TrainingSection.from_json(manifest.training)

@@ -1,6 +1,6 @@
 """The server's half: learns step by step, in order, each step once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -46,9 +46,8 @@ class ServerHalf:
         self._answered: dict[tuple[str, int, str], StepAnswer] = {}
         self._steps, self._place, self._batch_id = step, 0, ""
 
-    @property
-    def steps(self) -> int:
-        """Steps that are done."""
+    def count_steps(self) -> int:
+        """Return how many steps are done."""
         return self._steps
 
     def step(
@@ -111,9 +110,9 @@ class ServerHalf:
             seconds=outcome.seconds,
         )
 
-    def read_state(self) -> dict[str, Array]:
-        """Return the server's state."""
-        return self._training.state.read()
+    def read_state(self, names: Iterable[str] | None = None) -> dict[str, Array]:
+        """Return the server's state, or some tensors of it."""
+        return self._training.state.read(names)
 
     def write_state(self, state: Mapping[str, Array], *, step: int) -> None:
         """Replace the server's state by that after a step."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions, Runtime
@@ -15,6 +16,7 @@ from onnxsplit.runtime.served_stages import StageOptions
 from onnxsplit.runtime.service import InferenceService, ServiceOptions
 from onnxsplit.runtime.tls import TlsFiles
 from onnxsplit.workflows.served_bundles import NextServer, load_bundles, prepare_relay
+from onnxsplit.workflows.served_trainings import load_trainings
 from onnxsplit.workflows.stage_services import choose_room, open_service
 
 DEFAULT_REQUEST_BYTES = HttpLimits().request_bytes
@@ -25,6 +27,7 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     names: Sequence[str] = (),
+    training: bool = False,
     tier: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -54,6 +57,8 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
         hyphen and the cut's.
     names : sequence of str
         One for each bundle; the folders' names without ``.split`` if empty.
+    training : bool
+        Also hold the server's half of each bundle's training, which changes with every step.
     tier : str, optional
         Whose stage is served; the last one's if not given.
     host, port
@@ -115,6 +120,8 @@ def serve(  # noqa: PLR0913 - one argument for each thing that a caller may want
     relay = prepare_relay(next_server, room.workers)
     with ExitStack() as stack:
         models = load_bundles(folders, names, tier, stages, relay, progress)
+        if training:
+            models = chain(models, load_trainings(folders, names, stages.engine, progress))
         service = stack.enter_context(open_service(models, room))
         servers: list[Server] = [stack.enter_context(HttpServer(service, options))]
         if grpc_port is not None:

@@ -1,114 +1,45 @@
-"""``train``: a bundle's halves learn together, here in one process."""
+"""``train``: a bundle's halves learn together, in one process or across a network."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
-from onnxsplit.errors import BundleError, ChecksumMismatchError, UsageError
-from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
+from onnxsplit.errors import RequestError, TransportError
+from onnxsplit.model.bundle import check_files, read_bundle
 from onnxsplit.model.publication import check_place
 from onnxsplit.progress import Progress, SilentProgress
-from onnxsplit.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from onnxsplit.training.data import TrainingData
-from onnxsplit.training.device import DeviceHalf, StepFigures
+from onnxsplit.training.device import NETWORK, DeviceHalf, StepFigures
 from onnxsplit.training.loop import Course, Standing, run_course
 from onnxsplit.training.ports import ServerPort
-from onnxsplit.training.reading import DataSource, open_data
+from onnxsplit.training.reading import DataSource, open_clients, open_data
+from onnxsplit.training.remote import RemoteServer
 from onnxsplit.training.results import EpochFigures, TrainingResult
-from onnxsplit.training.schedules import RateSchedule, ScheduleName
-from onnxsplit.training.scores import Tally
-from onnxsplit.training.section import TrainingSection
+from onnxsplit.training.rounds import Fleet, run_rounds
+from onnxsplit.training.section import TrainingSection, read_section
 from onnxsplit.workflows.trained import write_trained
+from onnxsplit.workflows.training_keeper import Keeper
+from onnxsplit.workflows.training_requests import TrainingRequest, TrainingWishes
+from onnxsplit.workflows.training_servers import (
+    TrainingServer,
+    open_training_server,
+    start_server,
+)
 
-
-class TrainingWishes(TypedDict, total=False):
-    """Keyword arguments of calls that train; `TrainingRequest` says what they mean."""
-
-    epochs: int
-    steps: int | None
-    batch_size: int | None
-    learning_rate: float
-    schedule: ScheduleName
-    warmup: int
-    decay_every: int
-    decay_factor: float
-    shuffle: bool
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRequest:
-    """What a caller says of a training.
-
-    Parameters
-    ----------
-    epochs : int
-        In all, those before a resumption included.
-    steps : int or None
-        End after so many steps in all.
-    batch_size : int or None
-        32, or what the model is made for.
-    learning_rate : float
-    schedule : str
-        ``constant``, ``step`` or ``cosine``.
-    warmup : int
-        Steps.
-    decay_every : int
-        Epochs between two falls of ``step``.
-    decay_factor : float
-    shuffle : bool
-    seed : int
-    """
-
-    epochs: int = 1
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float = 0.01
-    schedule: ScheduleName = "constant"
-    warmup: int = 0
-    decay_every: int = 30
-    decay_factor: float = 0.1
-    shuffle: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse trainings without an end or a beginning."""
-        if self.epochs < 1:
-            raise UsageError(f"The number of epochs is {self.epochs}; give at least 1.")
-        if self.steps is not None and self.steps < 1:
-            raise UsageError(f"The number of steps is {self.steps}; give at least 1.")
-
-    def plan_rates(self, batches: int | None) -> RateSchedule:
-        """Return the learning-rate schedule, in steps.
-
-        Raises
-        ------
-        UsageError
-            It counts in epochs, and the data does not tell how many batches one has.
-        """
-        if self.schedule != "constant" and batches is None:
-            raise UsageError(
-                f"The schedule {self.schedule} must know how many batches an epoch has, and the"
-                " iterable has no length; give a list, or a constant rate."
-            )
-        return RateSchedule(
-            rate=self.learning_rate,
-            name=self.schedule,
-            warmup=self.warmup,
-            every=self.decay_every * (batches or 0) if self.schedule == "step" else 0,
-            factor=self.decay_factor,
-            total=self.epochs * (batches or 0) if self.schedule == "cosine" else 0,
-        )
+_TRAVELS = ("activation_upload", "gradient_download", "round_trip")
 
 
 def train(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
     folder: str | os.PathLike[str],
     data: DataSource,
     *,
+    other_clients: Sequence[DataSource] = (),
     evaluation: DataSource | None = None,
+    server: TrainingServer | str | None = None,
     output: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
@@ -119,7 +50,7 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     progress: Progress | None = None,
     **wishes: Unpack[TrainingWishes],
 ) -> TrainingResult:
-    """Train both halves of a bundle in this process.
+    """Train both halves of a bundle, here or with the server's half across a network.
 
     Parameters
     ----------
@@ -128,14 +59,20 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     data : path, mapping of str to array, or iterable of batches
         An ``.npz`` file or a folder of them, with an array for each model input and one named
         ``label``; arrays; or batches.
-    evaluation : the same, optional
+    other_clients : sequence of the same
+        What further clients learn from; `scheme` says how they learn together.
+    evaluation : the same as data, optional
         Scored after each epoch.
+    server : TrainingServer or str, optional
+        Where the server's half is, or its URL; in this process if not given. If it goes away the
+        training waits, and both halves go on from the last checkpoint.
     output : path, optional
         Folder for the trained bundle; ``<bundle>.trained`` beside it if not given.
     checkpoint : path, optional
         Folder in which to keep where the training stands: after each epoch, and each
         `checkpoint_every` steps.
     checkpoint_every : int, optional
+        Not with several clients.
     resume : bool
         Go on from the checkpoint; without one that is there, begin.
     force : bool
@@ -144,7 +81,7 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
         How to run.
     progress : Progress, optional
     **wishes
-        As in `TrainingRequest`: epochs, batches, learning rate, shuffling.
+        As in `TrainingRequest`: epochs, batches, learning rate, shuffling, clients.
 
     Returns
     -------
@@ -155,7 +92,10 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     BundleError
         The bundle has no training stages, or a file is missing or changed.
     UsageError
-        The data does not fit, an option is wrong, or the checkpoint is of another training.
+        The data does not fit, an option is wrong, the checkpoint is of another training, or the
+        server has learnt something already.
+    TransportError
+        The server can't be reached, holds another half, or did not come back.
     ParityError
         The trained halves differ from the trained whole.
     OutputError
@@ -166,185 +106,178 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     options = EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
     progress.report("reading the bundle")
     bundle = read_bundle(Path(folder))
-    section = read_section(bundle)
+    section = read_section(bundle.folder, bundle.manifest)
     check_files(bundle.folder, bundle.manifest)
     target = Path(output) if output is not None else _name_output(bundle.folder)
     check_place(target.resolve(), target, {"the bundle": bundle.folder})
-    course = _plan_course(section, data, evaluation, request)
-    device = section.open_device(bundle.folder, options)
-    server = section.open_server(bundle.folder, options)
+    fleet, course = _plan_course(section, (data, *other_clients), evaluation, request)
     keeper = Keeper(
         folder=None if checkpoint is None else Path(checkpoint),
         every=checkpoint_every,
         section=section,
         request=request,
         schedule=course.schedule,
+        clients=len(fleet.clients),
     )
-    try:
-        standing = keeper.resume(device, server) if resume else Standing()
-        epochs, last = _follow(device, server, course, standing, keeper, progress)
+    if isinstance(server, str):
+        server = TrainingServer(url=server)
+    with ExitStack() as stack:
+        half = stack.enter_context(open_training_server(server, section, bundle.folder, options))
+        device = section.open_device(bundle.folder, options)
+        stack.callback(device.close)
+        training = _Training(device, half, fleet, course, keeper, server, section, progress)
+        training.begin(resume=resume)
+        training.follow()
         written = write_trained(
             bundle,
             section,
-            {**device.read_state(), **server.read_state()},
+            {**device.read_state(), **half.read_state()},
             target,
             options,
             progress,
-            steps=standing.step,
+            steps=training.standing.step,
             force=force,
         )
-    finally:
-        device.close()
-        server.close()
+    measured = _measure_step(training.epochs, section)
     result = TrainingResult(
-        epochs=tuple(epochs),
-        steps=standing.step,
-        predicted=predict_step(bundle.manifest.plan),
-        measured=_measure_step(epochs, section),
+        epochs=tuple(training.epochs),
+        steps=training.standing.step,
+        predicted=_gather_network(predict_step(bundle.manifest.plan), measured),
+        measured=measured,
         output=str(written.stored.folder),
         model=str(written.model),
         checkpoint=None if keeper.folder is None else str(keeper.folder),
         parity=written.parity.to_json(),
-        notes=section.notes,
+        notes=(*section.notes, *training.notes),
     )
-    if last is None:
+    if training.last is None:
         return result
     return replace(
         result,
-        sent_bytes=last.sent_bytes,
-        received_bytes=last.received_bytes,
-        saved_bytes=last.saved_bytes,
+        sent_bytes=training.last.sent_bytes,
+        received_bytes=training.last.received_bytes,
+        saved_bytes=training.last.saved_bytes,
     )
 
 
-def read_section(bundle: StoredBundle) -> TrainingSection:
-    """Return a bundle's training section.
+class _Training:
+    """A training on its way, through failures of the server."""
 
-    Raises
-    ------
-    BundleError
-        It has none, or it is malformed.
-    """
-    if bundle.manifest.training is None:
-        raise BundleError(
-            f"{bundle.folder} has no training stages; cut the model with --objective training and"
-            " --loss."
-        )
-    return TrainingSection.from_json(bundle.manifest.training)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
-    """Writes checkpoints and goes on from them.
-
-    Parameters
-    ----------
-    folder : Path or None
-        None keeps nothing.
-    every : int or None
-        Steps between two checkpoints within an epoch.
-    section : TrainingSection
-    request : TrainingRequest
-    schedule : RateSchedule
-    """
-
-    folder: Path | None
-    every: int | None
-    section: TrainingSection
-    request: TrainingRequest
-    schedule: RateSchedule
-
-    def resume(self, device: DeviceHalf, server: ServerPort) -> Standing:
-        """Bring both halves to where the checkpoint stands.
-
-        Raises
-        ------
-        UsageError
-            No folder is known, or the checkpoint was made with other options.
-        ChecksumMismatchError
-            It is of another bundle.
-        """
-        if self.folder is None:
-            raise UsageError("--resume goes on from a checkpoint; name its folder by --checkpoint.")
-        if not self.folder.exists():
-            return Standing()
-        kept = read_checkpoint(self.folder)
-        if kept.bundle != self.section.fingerprint:
-            raise ChecksumMismatchError(
-                f"The checkpoint {self.folder} belongs to another bundle; train that one, or begin"
-                " anew without --resume."
-            )
-        self._check_options(kept)
-        on_device, on_server = (kept.states[tier] for tier in self.section.tiers)
-        device.write_state(on_device)
-        server.write_state(on_server, step=kept.step)
-        return Standing(
-            step=kept.step,
-            epoch=kept.epoch,
-            place=kept.place,
-            tally=Tally.from_json(dict(kept.tally)),
-        )
-
-    def keep(
-        self, device: DeviceHalf, server: ServerPort, standing: Standing, *, is_epoch: bool
+    def __init__(
+        self,
+        device: DeviceHalf,
+        server: ServerPort,
+        fleet: Fleet,
+        course: Course,
+        keeper: Keeper,
+        address: TrainingServer | None,
+        section: TrainingSection,
+        progress: Progress,
     ) -> None:
-        """Write a checkpoint if its time has come."""
-        if self.folder is None:
-            return
-        if not is_epoch and (self.every is None or standing.step % self.every):
-            return
-        on_device, on_server = self.section.tiers
-        write_checkpoint(
-            self.folder,
-            Checkpoint(
-                bundle=self.section.fingerprint,
-                step=standing.step,
-                epoch=standing.epoch,
-                place=standing.place,
-                seed=self.request.seed if self.request.shuffle else None,
-                batch_size=self.request.batch_size,
-                schedule=self.schedule.to_json(),
-                tally=standing.tally.to_json(),
-                states={on_device: device.read_state(), on_server: server.read_state()},
-            ),
-        )
+        self.standing = Standing()
+        self.epochs: list[EpochFigures] = []
+        self.last: StepFigures | None = None
+        self.notes: list[str] = []
+        self._device = device
+        self._server = server
+        self._fleet = fleet
+        self._course = course
+        self._keeper = keeper
+        self._address = address
+        self._section = section
+        self._progress = progress
 
-    def _check_options(self, kept: Checkpoint) -> None:
-        """Refuse to go on in another way than the training began."""
-        asked: dict[str, object] = {
-            "the seed": self.request.seed if self.request.shuffle else None,
-            "the batch size": self.request.batch_size,
-            "the learning-rate schedule": self.schedule.to_json(),
-        }
-        found: dict[str, object] = {
-            "the seed": kept.seed,
-            "the batch size": kept.batch_size,
-            "the learning-rate schedule": dict(kept.schedule),
-        }
-        for what, value in asked.items():
-            if value != found[what]:
-                raise UsageError(
-                    f"The checkpoint {self.folder} was made with other options: {what} was"
-                    f" {found[what]}, and is {value}. Give those, or begin anew without --resume."
-                )
+    def begin(self, *, resume: bool) -> None:
+        """Bring both halves to where the training goes on, or see that nothing was learnt yet."""
+        if resume:
+            self.standing = self._keeper.resume(self._device, self._server)
+        if not self.standing.step:
+            start_server(self._address, self._server)
+        if self._address is not None and self._keeper.folder is not None:
+            self._keeper.write(self._device, self._server, self.standing)
+
+    def follow(self) -> None:
+        """Run the course, report, keep checkpoints, and go on when the server comes back."""
+        failed_at = -1
+        while True:
+            try:
+                self._run()
+            except TransportError as error:
+                if failed_at == self.standing.step:
+                    raise
+                failed_at = self.standing.step
+                self._recover(error)
+            else:
+                return
+
+    def _run(self) -> None:
+        """Run the course from where it stands."""
+        several = len(self._fleet.clients) > 1
+        batches = self._fleet.count()
+
+        def watch(now: Standing, figures: StepFigures) -> None:
+            self.last = figures
+            self._progress.report(
+                _word_epoch(now.epoch, self.epochs), done=now.place, total=batches
+            )
+            if not several:
+                self._keeper.keep(self._device, self._server, now, is_epoch=False)
+
+        halves = (self._device, self._server)
+        epochs = (
+            run_rounds(*halves, self._fleet, self._course, self.standing, watch)
+            if several
+            else run_course(*halves, self._course, self.standing, watch)
+        )
+        for figures in epochs:
+            self.epochs.append(figures)
+            self._keeper.keep(*halves, self.standing, is_epoch=True)
+
+    def _recover(self, error: TransportError) -> None:
+        """Wait for the server and bring both halves back to the last checkpoint, or give up."""
+        if self._address is None or not isinstance(self._server, RemoteServer):
+            raise error
+        if self._keeper.folder is None:
+            raise TransportError(
+                f"{error} Without --checkpoint both halves can't go on from one place."
+            ) from error
+        self._progress.report("waiting for the server")
+        self._server.wait(self._address.patience_seconds)
+        self._server.shake_hands(self._section)
+        if isinstance(error, RequestError) and self._server.count_steps() == self.standing.step:
+            raise error
+        done = self.standing.step
+        self.standing = self._keeper.resume(self._device, self._server)
+        self.notes.append(
+            f"The server went away after step {done}; both halves went on from the checkpoint at"
+            f" step {self.standing.step}."
+        )
 
 
 def _plan_course(
     section: TrainingSection,
-    data: DataSource,
+    sources: Sequence[DataSource],
     evaluation: DataSource | None,
     request: TrainingRequest,
-) -> Course:
-    """Open the data and plan the learning rates."""
+) -> tuple[Fleet, Course]:
+    """Open the data of all clients and plan the learning rates."""
     seed = request.seed if request.shuffle else None
-    training = open_data(data, section.ports, batch_size=request.batch_size, seed=seed)
-    return Course(
-        data=training,
+    clients = open_clients(
+        sources,
+        section.ports,
+        count=request.clients,
+        batch_size=request.batch_size,
+        seed=seed,
+    )
+    fleet = Fleet(clients=clients, scheme=request.scheme, seed=request.seed)
+    course = Course(
+        data=clients[0],
         evaluation=_open_evaluation(section, evaluation, request),
-        schedule=request.plan_rates(training.count()),
+        schedule=request.plan_rates(fleet.count()),
         epochs=request.epochs,
         most_steps=request.steps,
     )
+    return fleet, course
 
 
 def _open_evaluation(
@@ -354,30 +287,6 @@ def _open_evaluation(
     if evaluation is None:
         return None
     return open_data(evaluation, section.ports, batch_size=request.batch_size, seed=None)
-
-
-def _follow(
-    device: DeviceHalf,
-    server: ServerPort,
-    course: Course,
-    standing: Standing,
-    keeper: Keeper,
-    progress: Progress,
-) -> tuple[list[EpochFigures], StepFigures | None]:
-    """Run the course, report, and keep checkpoints."""
-    batches = course.data.count()
-    epochs: list[EpochFigures] = []
-    last: list[StepFigures] = []
-
-    def watch(now: Standing, figures: StepFigures) -> None:
-        last[:] = [figures]
-        progress.report(_word_epoch(now.epoch, epochs), done=now.place, total=batches)
-        keeper.keep(device, server, now, is_epoch=False)
-
-    for figures in run_course(device, server, course, standing, watch):
-        epochs.append(figures)
-        keeper.keep(device, server, standing, is_epoch=True)
-    return epochs, last[0] if last else None
 
 
 def _word_epoch(epoch: int, done: list[EpochFigures]) -> str:
@@ -406,11 +315,24 @@ def _measure_step(epochs: list[EpochFigures], section: TrainingSection) -> dict[
         return {}
     device = section.tiers[0]
     seconds: dict[str, float] = {}
-    for stage in section.stages:
-        kind = stage.name if stage.tier == device else "server"
-        spent = epochs[-1].seconds.get(stage.name, 0.0) / epochs[-1].steps
-        seconds[kind] = seconds.get(kind, 0.0) + spent
+    kinds = {
+        stage.name: stage.name if stage.tier == device else "server" for stage in section.stages
+    }
+    for name, kind in {**kinds, NETWORK: NETWORK}.items():
+        if name in epochs[-1].seconds:
+            spent = epochs[-1].seconds[name] / epochs[-1].steps
+            seconds[kind] = seconds.get(kind, 0.0) + spent
     return seconds
+
+
+def _gather_network(
+    predicted: Mapping[str, float], measured: Mapping[str, float]
+) -> dict[str, float]:
+    """Add up what is predicted of the network's parts, where they were measured as one."""
+    if NETWORK not in measured:
+        return dict(predicted)
+    seconds = {kind: value for kind, value in predicted.items() if kind not in _TRAVELS}
+    return {**seconds, NETWORK: sum(predicted.get(kind, 0.0) for kind in _TRAVELS)}
 
 
 def _name_output(folder: Path) -> Path:

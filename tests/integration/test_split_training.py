@@ -212,7 +212,7 @@ def test_the_server_learns_each_step_once_and_in_order(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="the turn of 'server_backward'") as refused:
         pair.server.run_stage(ask("server_backward", 1, "1/7"))
     assert refused.value.status == 409
-    assert pair.server.steps == 0
+    assert pair.server.count_steps() == 0
     with pytest.raises(RequestError, match="no stage 'nonsense'"):
         pair.server.run_stage(ask("nonsense", 1, "1/0"))
 

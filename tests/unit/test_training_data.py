@@ -144,6 +144,8 @@ def make_checkpoint(step: int) -> Checkpoint:
         place=3,
         seed=4,
         batch_size=None,
+        clients=3,
+        scheme="splitfed-v1",
         schedule={"rate": 0.1},
         tally=tally.to_json(),
         states={"device": {"w": np.full((2, 2), step, np.float32)}, "server": {}},

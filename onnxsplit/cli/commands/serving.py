@@ -15,6 +15,7 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
     folders: server_options.Folders,
     *,
     name: server_options.Names = None,
+    training: server_options.Training = False,
     tier: server_options.Tier = None,
     host: server_options.Host = server_options.DEFAULT_HOST,
     port: server_options.Port = server_options.DEFAULT_PORT,
@@ -70,6 +71,7 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
         server = serving.serve(
             folders,
             names=tuple(name or ()),
+            training=training,
             tier=tier,
             host=host,
             port=port,

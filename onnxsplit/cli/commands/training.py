@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options, training_options
+from onnxsplit.cli import options, server_options, serving_options, training_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 
@@ -13,6 +13,18 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
     *,
     data: training_options.Data,
     evaluation: training_options.Evaluation = None,
+    clients: training_options.Clients = 1,
+    scheme: training_options.Scheme = training_options.SchemeName.SEQUENTIAL,
+    server: training_options.ServerUrl = None,
+    served_name: serving_options.ServedName = None,
+    client: training_options.Client = "",
+    renew_server: training_options.RenewServer = False,
+    patience: training_options.Patience = training_options.DEFAULT_PATIENCE,
+    deadline: training_options.StepDeadline = training_options.DEFAULT_STEP_DEADLINE,
+    tls_ca: serving_options.Authorities = None,
+    tls_cert: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
+    token_file: server_options.TokenFile = None,
     epochs: training_options.Epochs = 1,
     steps: training_options.Steps = None,
     batch_size: training_options.BatchSize = None,
@@ -35,20 +47,34 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train both halves of a bundle in this process, and write them as a model for inference.
+    """Train both halves of a bundle, and write them as a model for inference.
 
-    The bundle comes from `cut --objective training --loss ...`.
+    The bundle comes from `cut --objective training --loss ...`. The server's half runs in this
+    process, or behind `serve --training` at --server.
     """
     del config  # read before this runs
     terminal = context.ensure_object(Terminal)
     terminal.settle(output_format, quiet=quiet, debug=debug)
     with terminal.working() as progress:
         from onnxsplit.workflows import training  # noqa: PLC0415 - help must not load it
+        from onnxsplit.workflows.connecting import read_security  # noqa: PLC0415 - likewise
 
         result = training.train(
             folder,
-            data,
+            data[0],
+            other_clients=data[1:],
             evaluation=evaluation,
+            server=training_options.read_server(
+                server,
+                name=served_name,
+                client=client,
+                renew=renew_server,
+                patience=patience,
+                deadline=deadline,
+                security=read_security(
+                    authorities=tls_ca, certificate=tls_cert, key=tls_key, token_file=token_file
+                ),
+            ),
             output=output,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -67,6 +93,8 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
             decay_factor=decay_factor,
             shuffle=not no_shuffle,
             seed=seed,
+            clients=clients,
+            scheme=scheme.value,
         )
     from onnxsplit.reporting.training_report import describe_training  # noqa: PLC0415 - likewise
 
