@@ -1,6 +1,7 @@
 """Small bundles with real stages, for whatever serves, exports or runs them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,12 @@ def write_split(
     *,
     device: Sequence[str],
     sha256: str = "ab" * 32,
+    states: Mapping[str, str] | None = None,
 ) -> StoredBundle:
-    """Write a bundle with the named operators on the device and the rest on the server."""
+    """Write a bundle with the named operators on the device and the rest on the server.
+
+    States, inputs by the outputs that they become, live on the server.
+    """
     subject = prepare_subject(folder.name, model, feeds)
     rest = [operator.name for operator in subject.graph if operator.name not in device]
     placement = Placement.of_groups({"device": list(device), "server": rest})
@@ -52,13 +57,21 @@ def write_split(
         for values in (model.graph.input, model.graph.output)
     )
 
+    kept = [
+        {"past": past, "present": present, "tier": "server"}
+        for past, present in (states or {}).items()
+    ]
+
     def describe(_: Path, entries: tuple[StageEntry, ...]) -> Manifest:
         return Manifest(
             model={"sha256": sha256, "structure": None, "inputs": inputs, "outputs": outputs},
-            stages=entries,
+            stages=tuple(
+                replace(entry, state_bytes=None if entry.tier == "server" and kept else 0)
+                for entry in entries
+            ),
             yields=carving.yields,
             crossings=(),
-            plan={"tiers": ["device", "server"]},
+            plan={"tiers": ["device", "server"], **({"data": {"states": kept}} if kept else {})},
             parity=None,
             carving=carving.report.to_json(),
         )
@@ -107,3 +120,17 @@ def write_typed(folder: Path) -> StoredBundle:
         node.name = f"make_{node.output[0]}"
     device = [f"make_m_{name}" for name in TYPES]
     return write_split(folder, model, make_typed_feeds(), device=device)
+
+
+def write_counting(folder: Path) -> StoredBundle:
+    """Write a model whose server half adds up what it was sent, and gives the sum's negative."""
+    model = parse("""
+        g (float[1,3] x, float[1,3] past) => (float[1,3] y, float[1,3] present) {
+            h = Abs(x) present = Add(h, past) y = Neg(present)
+        }
+    """)
+    for node in model.graph.node:
+        node.name = f"make_{node.output[0]}"
+    zeros = np.zeros((1, 3), np.float32)
+    feeds = {"x": zeros, "past": zeros}
+    return write_split(folder, model, feeds, device=("make_h",), states={"past": "present"})

@@ -121,6 +121,10 @@ def _list_dims(spec: TensorSpec) -> list[int]:
             f"Triton must know how many dims {spec.name!r} has;"
             " the model does not say, so declare its shape and cut again."
         )
+    if 0 in spec.shape:
+        raise UnsupportedModelError(
+            f"Triton takes no dim of 0, and {spec.name!r} is {list(spec.shape)}; cut elsewhere."
+        )
     return [dim if isinstance(dim, int) else -1 for dim in spec.shape]
 
 

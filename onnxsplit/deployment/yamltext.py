@@ -51,4 +51,4 @@ def _write_value(value: Any) -> Iterator[str]:  # noqa: ANN401 - a document hold
     elif isinstance(value, list | tuple) and value:
         yield from _write_list(value)
     else:
-        yield json.dumps(value)
+        yield json.dumps(value, ensure_ascii=False)

@@ -21,11 +21,17 @@ from onnxsplit.workflows.served_bundles import load_bundles
 from onnxsplit.workflows.stage_services import open_service
 from tests.foreign.ray_server import run_ray
 from tests.foreign.triton_server import run_triton
-from tests.served_bundles import make_typed_feeds, write_batched, write_typed
+from tests.served_bundles import (
+    make_typed_feeds,
+    write_batched,
+    write_counting,
+    write_typed,
+)
 
 WRITERS: dict[str, Callable[[Path], StoredBundle]] = {
     "batched": write_batched,
     "typed": write_typed,
+    "counting": write_counting,
 }
 
 
@@ -34,6 +40,7 @@ class Served:
     """A server that runs, with the URL of each protocol that it speaks."""
 
     urls: dict[str, str]
+    keeps_states: bool = True
     url: str = ""
     """That by which it is asked now."""
 
@@ -103,10 +110,11 @@ def serve_by_triton(bundles: Path, workplace: Path) -> Iterator[Served]:
     (workplace / "run").mkdir()
     with run_triton(workplace / "repository", workplace / "run") as ports:
         yield Served(
+            keeps_states=False,
             urls={
                 "grpc": f"grpc://127.0.0.1:{ports.grpc}",
                 "http": f"http://127.0.0.1:{ports.http}",
-            }
+            },
         )
 
 

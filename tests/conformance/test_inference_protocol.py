@@ -232,3 +232,26 @@ def test_the_probe_takes_and_gives_as_many_bytes_as_it_is_asked_for(transport: T
     outputs = transport.infer(InferRequest(model=PROBE_NAME, inputs=feeds)).outputs
     assert outputs["received"].tolist() == [70_000]
     assert outputs["reply"].nbytes == 90_000
+
+
+def count(sequence: int, **flags: bool) -> InferRequest:
+    ones = np.ones((1, 3), np.float32)
+    parameters = {"sequence_id": sequence, **flags}
+    return InferRequest(model="counting", inputs={"h": ones}, outputs=("y",), parameters=parameters)
+
+
+def test_states_stay_with_their_sequences(served: tuple[Served, Open]) -> None:
+    with served[1]() as one, served[1]() as other:
+        if not served[0].keeps_states:  # then the caller would have to send them
+            with pytest.raises(ProtocolError, match="past"):
+                one.infer(count(7, sequence_start=True))
+            return
+        sums = {7: 0, 8: 0}
+        for turn, sequence in enumerate([7, 8, 7, 7, 8]):
+            connection = one if turn % 2 else other
+            request = count(sequence, sequence_start=sums[sequence] == 0)
+            sums[sequence] += 1
+            assert connection.infer(request).outputs["y"].tolist() == [[-sums[sequence]] * 3]
+        assert one.infer(count(7, sequence_end=True)).outputs["y"][0, 0] == -4
+        with pytest.raises(ProtocolError):
+            one.infer(count(7))

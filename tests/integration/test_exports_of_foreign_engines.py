@@ -75,11 +75,11 @@ def test_triton_reads_every_name_and_type_as_it_was_written(tmp_path: Path) -> N
 
 def test_yaml_is_read_as_it_was_meant(tmp_path: Path) -> None:
     bundle = write_batched(tmp_path / "net.split")
-    osp.export(bundle.folder, tmp_path / "repo", to="kserve", storage_uri="s3://yes/no: #1")
+    osp.export(bundle.folder, tmp_path / "repo", to="kserve", storage_uri="s3://yes/no: #1 é😀")
     text = (tmp_path / "repo" / "inference-service.yaml").read_text(encoding="utf-8")
     document = run_program("read_yaml.py", text=text)
     model = document["spec"]["predictor"]["model"]
-    assert model["storageUri"] == "s3://yes/no: #1"
+    assert model["storageUri"] == "s3://yes/no: #1 é😀"
     assert model["ports"] == [{"name": "h2c", "protocol": "TCP", "containerPort": 9000}]
 
 

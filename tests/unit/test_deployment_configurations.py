@@ -119,6 +119,11 @@ def test_a_rank_that_is_not_known_is_refused_by_name() -> None:
         write_config(service, ServingSettings())
 
 
+def test_a_dim_of_zero_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"'x' is \[0, 3\]"):
+        write_config(make_service([make_spec("x", 0, 3)], [SCORES]), ServingSettings())
+
+
 @pytest.mark.parametrize(
     ("accelerator", "kind", "provider"),
     [
@@ -191,9 +196,9 @@ def test_the_schema_of_openvino_finds_what_is_wrong() -> None:
 
 
 def test_yaml_quotes_whatever_could_be_read_as_something_else() -> None:
-    document = {"a": {"on": "yes", "n": "1"}, "l": [{"k": "x: y", "m": []}, {}], "z": None}
+    document = {"a": {"on": "yes", "n": "1é😀"}, "l": [{"k": "x: y", "m": []}, {}], "z": None}
     assert write_yaml(document) == (
-        'a:\n  on: "yes"\n  n: "1"\nl:\n  - k: "x: y"\n    m: []\n  - {}\nz: null\n'
+        'a:\n  on: "yes"\n  n: "1é😀"\nl:\n  - k: "x: y"\n    m: []\n  - {}\nz: null\n'
     )
 
 
