@@ -91,11 +91,12 @@ class RunningServer:
         Returns
         -------
         bool
-            Whether all that was begun could be finished in time.
+            Whether all that was begun could be finished in time; what could not is left to itself,
+            in threads that Python waits for before it ends.
         """
         finished = self._service.drain(self._drain_seconds)
         with ExitStack() as stack:
-            stack.callback(self._service.close)
+            stack.callback(self._service.close, wait=finished)
             for server in self._servers:
                 stack.callback(server.stop)
         return finished

@@ -179,11 +179,18 @@ class InferenceService:
             self._draining = True
             return self._idle.wait_for(lambda: self._pending == 0, timeout_seconds)
 
-    def close(self) -> None:
-        """Drop what waits, end the workers and close the models; closing twice is allowed."""
+    def close(self, *, wait: bool = True) -> None:
+        """Drop what waits, end the workers and close the models; closing twice is allowed.
+
+        Parameters
+        ----------
+        wait : bool
+            For what runs; else it is left to itself, and its models open.
+        """
         self._draining = True
-        self._workers.shutdown(cancel_futures=True)
-        self.repository.close()
+        self._workers.shutdown(wait=wait, cancel_futures=True)
+        if wait:
+            self.repository.close()
 
     def __enter__(self) -> Self:
         """Return the service itself."""

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,27 @@ def test_sigterm_finishes_what_was_begun_and_ends_with_0(bundle: Path) -> None:
     assert status == 200
     response = decode_response(content, head_bytes=int(headers["Inference-Header-Content-Length"]))
     np.testing.assert_array_equal(response.outputs["y"], np.ones((64, 64), np.float32))
+
+
+def test_a_request_that_does_not_end_holds_the_server_no_longer_than_it_may(bundle: Path) -> None:
+    inputs = {"a": np.ones((64, 64), np.float32), "n": np.array(2**40)}
+    body = encode_request(InferRequest(model="slow", inputs=inputs))
+
+    def infer(port: int) -> None:
+        with suppress(OSError, HTTPException):
+            path, data = "/v2/models/slow/infer", b"".join(body.buffers)
+            ask(port, path, method="POST", body=data, headers=body.headers, timeout_seconds=60)
+
+    with start(bundle, "--drain", "100ms") as process:
+        running = threading.Thread(target=infer, args=(process.port,))
+        running.start()
+        while b'pending_request_count{model="slow"} 1' not in ask(process.port, "/metrics")[2]:
+            assert running.is_alive()
+        process.popen.send_signal(signal.SIGTERM)
+        _, err = process.popen.communicate(timeout=60)
+        running.join()
+    assert process.popen.returncode == 1
+    assert "--drain" in json.loads(err)["error"]["message"]
 
 
 def test_an_interrupt_ends_with_130(bundle: Path) -> None:

@@ -44,11 +44,9 @@ class FakeServer:
         self.steps.append("waited")
         return self.ended_by
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def stop(self) -> bool:
         self.steps.append("stopped")
+        return True
 
 
 @pytest.fixture(name="server")

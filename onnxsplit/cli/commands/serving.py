@@ -1,5 +1,6 @@
 """``onnxsplit serve``."""
 
+import os
 import signal
 
 import typer
@@ -8,6 +9,8 @@ from onnxsplit.cli import options, runtime_options, server_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 from onnxsplit.units import parse_duration, parse_size
+
+_UNFINISHED = 1
 
 
 def serve(  # noqa: PLR0913 - typer reads one parameter for each option
@@ -94,9 +97,20 @@ def serve(  # noqa: PLR0913 - typer reads one parameter for each option
         )
     from onnxsplit.reporting.server_report import describe_server, server_document  # noqa: PLC0415 - likewise
 
-    with server:
+    try:
         told = server_document(server.urls, server.models, server.notes)
         terminal.announce(describe_server(server.urls, server.models, server.notes), told)
         ended_by = server.wait()
+    finally:
+        finished = server.stop()
+    if not finished:
+        _leave_behind(terminal, drain)
     if ended_by is signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _leave_behind(terminal: Terminal, drain: str) -> None:
+    """Tell that requests were not finished, and end without waiting for them as Python would."""
+    message = f"Not all requests could be finished within {drain} (--drain)."
+    terminal.complain(kind="DrainTimeout", message=message, exit_code=_UNFINISHED)
+    os._exit(_UNFINISHED)
