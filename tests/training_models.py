@@ -102,6 +102,19 @@ def make_tied() -> onnx.ModelProto:
     return build(nodes, weights, inputs={"x": ["N", 6]}, outputs={"y": ["N", 3]})
 
 
+def make_embedding() -> onnx.ModelProto:
+    """A table that embeds tokens, and transposed by a constant operator scores them."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "table"], ["e"], "embed"),
+        helper.make_node("MatMul", ["e", "w"], ["h"], "layer"),
+        helper.make_node("Tanh", ["h"], ["t"], "tanh"),
+        helper.make_node("Transpose", ["table"], ["turned"], "turn", perm=[1, 0]),
+        helper.make_node("MatMul", ["t", "turned"], ["y"], "score"),
+    ]
+    weights = [draw("table", 3, 6), draw("w", 6, 6)]
+    return build(nodes, weights, inputs={"x": ["N", 3]}, outputs={"y": ["N", 3]})
+
+
 def read(model: onnx.ModelProto) -> tuple[LoadedModel, OperatorGraph]:
     """Load a model and read its operators."""
     loaded = load_model(model)

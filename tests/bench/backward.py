@@ -1,14 +1,16 @@
 """What a training step takes beyond an inference, by operator type, over sample networks.
 
 Each network is profiled twice, as users profile it: an inference, and with ``--training`` an
-unsplit step. The ratio of a type is the sum over all groups that it dominates of what the step
-takes beyond the group's inference (the way back, the update, and what the forward pass loses where
-weights are inputs), over the sum of their inferences: large groups count for more, as in a plan.
-These are the ratios that stand in where nobody measured (`planning.costs.backward`).
+unsplit step. In a network the ratio of a type is what the step takes beyond the inference of the
+groups that it dominates (the way back, the update, and what the forward pass loses where weights
+are inputs), over their inference. Told is the median over the networks in which the type takes at
+least a hundredth of the time. These are the ratios that stand in where nobody measured
+(`planning.costs.backward`).
 """
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,8 +43,8 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
 """At sizes at which a step of eight takes some tenths of a second on one core."""
 
 BATCH = 8
-_LEAST_SHARE = 0.001
-"""Types with less than this share of the forward time are too small to be measured."""
+_LEAST_SHARE = 0.01
+"""Of an inference, below which a type is too small to be measured."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -55,25 +57,23 @@ def main(argv: Sequence[str]) -> None:
     measuring = MeasuringOptions(
         engine=EngineOptions(threads=options.threads), cache=False, budget_seconds=options.seconds
     )
-    forward: dict[str, float] = {}
-    beyond: dict[str, float] = {}
-    steps = {}
+    networks = {}
+    found: dict[str, list[float]] = {}
     for name in options.networks:
         sys.stderr.write(f"{name}\n")
-        steps[name] = _add_up(_prepare(name), measuring, forward, beyond)
-    whole = sum(forward.values())
+        networks[name] = _compare(_prepare(name), measuring)
+        for kind, ratio in networks[name]["ratios"].items():
+            found.setdefault(kind, []).append(ratio)
     ratios = {
-        kind: {"ratio": round(beyond[kind] / seconds, 2), "share": round(seconds / whole, 4)}
-        for kind, seconds in sorted(forward.items(), key=lambda entry: -entry[1])
-        if seconds >= _LEAST_SHARE * whole
+        kind: {"ratio": round(statistics.median(values), 2), "networks": len(values)}
+        for kind, values in sorted(found.items(), key=lambda entry: -len(entry[1]))
     }
     report = {
         "machine": describe_machine(),
         "threads": options.threads,
         "batch": BATCH,
-        "networks": steps,
+        "networks": networks,
         "ratios": ratios,
-        "all": round(sum(beyond.values()) / whole, 2),
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
@@ -84,25 +84,28 @@ def _prepare(name: str) -> PreparedModel:
     return prepare_by_running(model, InputOptions(), EngineOptions(threads=1), SilentProgress())
 
 
-def _add_up(
-    prepared: PreparedModel,
-    measuring: MeasuringOptions,
-    forward: dict[str, float],
-    beyond: dict[str, float],
-) -> dict[str, float]:
-    """Measure a network both ways and add what it takes to the sums of its types."""
+def _compare(prepared: PreparedModel, measuring: MeasuringOptions) -> dict[str, Any]:
+    """Measure a network both ways, and what a step takes beyond an inference by type."""
     progress = SilentProgress()
     inference = measure_here(prepared, "device", measuring, progress)
     step = measure_training(prepared, "device", Recipe(), measuring, progress)
     spent = _spread(step)
+    forward: dict[str, float] = {}
+    both: dict[str, float] = {}
     for group in inference.groups:
         kind = find_dominant_type(group, prepared.graph)
-        both = sum(spent[name] for name in group.operators)
         forward[kind] = forward.get(kind, 0.0) + group.seconds
-        beyond[kind] = beyond.get(kind, 0.0) + both - group.seconds
+        both[kind] = both.get(kind, 0.0) + sum(spent[name] for name in group.operators)
+    whole = sum(forward.values())
     return {
-        "inference_seconds": inference.total_seconds,
-        "step_seconds": sum(spent.values()) + step.run_seconds,
+        "inference_seconds": round(inference.total_seconds, 6),
+        "step_forward_seconds": round(sum(group.seconds for group in step.groups), 6),
+        "step_backward_seconds": round(sum(g.backward_seconds or 0.0 for g in step.groups), 6),
+        "ratios": {
+            kind: round(both[kind] / seconds - 1, 2)
+            for kind, seconds in forward.items()
+            if seconds >= _LEAST_SHARE * whole
+        },
     }
 
 

@@ -9,21 +9,26 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxsplit.autodiff.halves.recipe import Optimizer, Recipe
+from onnxsplit.autodiff.halves.split import split_training
 from onnxsplit.engines.port import Array
+from onnxsplit.engines.stateful import OrtState, open_stateful
 from onnxsplit.errors import RequestError, UnsupportedModelError
+from onnxsplit.placement import Placement
 from onnxsplit.training.data import Batch
 from onnxsplit.training.ports import StepRequest
-from onnxsplit.workflows.trained_parameters import find_trained
+from onnxsplit.workflows.trained_parameters import find_trained, list_frozen
+from tests.gradients.widening import widen
 from tests.training_models import (
     draw,
     draw_batch,
     make_attention,
+    make_embedding,
     make_perceptron,
     make_tied,
     place_first,
     read,
 )
-from tests.training_runs import Pair, open_pair
+from tests.training_runs import OPTIONS, Pair, open_pair
 
 STEPS = 20
 SGD = Optimizer(name="sgd", momentum=0.9, weight_decay=0.001)
@@ -34,6 +39,7 @@ SHAPES: dict[Make, tuple[tuple[int, ...], int]] = {
     make_perceptron: ((8,), 4),
     make_attention: ((5, 8), 3),
     make_tied: ((6,), 3),
+    make_embedding: ((3,), 3),
 }
 
 
@@ -143,6 +149,33 @@ def test_merged_parameters_are_trained_apart_unless_they_are_to_stay_tied(tmp_pa
     assert any("--tied untie" in note for note in kept.halves.forward.notes)
 
 
+def test_a_weight_that_is_read_in_two_layouts_stays_one_if_it_is_to(tmp_path: Path) -> None:
+    apart = make_pair(make_embedding, 2, Recipe(), tmp_path)
+    assert {"table", "turned"} <= set(apart.halves.states)
+    assert any("table" in note and "--tied keep" in note for note in apart.halves.forward.notes)
+    model, graph = read(make_embedding())
+    on_server = {"embed": "server", "layer": "server", "tanh": "server", "score": "server"}
+    with pytest.raises(UnsupportedModelError, match="'table' is kept tied"):
+        make_pair(make_embedding, 2, Recipe(tied="keep"), tmp_path)
+    placement = Placement(tiers=("device", "server"), tier_of=on_server)
+    recipe = Recipe(tied="keep", optimizer=Optimizer(momentum=0.0))
+    halves = split_training(model, placement, find_trained(graph, ()), recipe)
+    assert set(halves.states) == {"table", "w"}
+    state = OrtState({n: s.value for n, s in halves.states.items()}, OPTIONS)
+    whole = open_stateful(
+        halves.whole.proto.SerializeToString(), state, halves.whole.updates, OPTIONS
+    )
+    x, label = np.eye(3, dtype=np.float32), np.array([2, 0, 1])
+    before = state.read()
+    whole.run({"x": x, "label": label, "learning_rate": np.asarray(1.0)})
+    found = before["table"] - state.read()["table"]
+    hidden = np.tanh(x @ before["table"] @ before["w"])
+    scores = hidden @ before["table"].T
+    slope = (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True) - np.eye(3)[label]) / 3
+    through = (slope @ before["table"] * (1 - hidden**2)) @ before["w"].T
+    np.testing.assert_allclose(found, slope.T @ hidden + x.T @ through, rtol=1e-4, atol=1e-6)
+
+
 def test_a_frozen_operator_keeps_what_it_shared_with_a_trained_one(tmp_path: Path) -> None:
     pair = make_pair(make_tied, 2, Recipe(frozen=("encode",)), tmp_path)
     assert "w" not in pair.halves.states
@@ -224,3 +257,49 @@ def test_evaluation_learns_nothing(tmp_path: Path) -> None:
     after, _ = pair.read()
     assert score.rows == 6
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def take_loss(pair: Pair, batch: Batch, values: dict[str, Array], rate: float) -> float:
+    """Run the unsplit step from given values of the state."""
+    pair.state.write(values)
+    given: dict[str, Array] = {
+        **batch.inputs,
+        "label": batch.label,
+        "learning_rate": np.asarray(rate),
+        "step": np.asarray(1),
+    }
+    made = pair.whole.run({spec.name: given[spec.name] for spec in pair.whole.inputs})
+    return float(np.asarray(made["loss"]))
+
+
+@pytest.mark.parametrize("make", [make_perceptron, make_attention])
+def test_a_step_in_float64_goes_down_the_slope_that_differences_show(
+    make: Make, tmp_path: Path
+) -> None:
+    loaded, graph = read(widen(make()))
+    recipe = Recipe(optimizer=Optimizer(momentum=0.0))
+    pair = open_pair(loaded, place_first(graph, 3), find_trained(graph, ()), recipe, tmp_path)
+    values, label = draw_batch(*SHAPES[make], 6, seed=1)
+    batch = Batch(id="1/0", inputs={"x": values.astype(np.float64)}, label=label)
+    start = pair.state.read()
+    take_loss(pair, batch, start, rate=1.0)
+    after, random = pair.state.read(), np.random.default_rng(0)
+    for name in (n for n, state in pair.halves.states.items() if state.kind == "parameter"):
+        direction = random.normal(size=start[name].shape)
+        ends = [
+            take_loss(pair, batch, {**start, name: start[name] + sign * 1e-6 * direction}, rate=0.0)
+            for sign in (1, -1)
+        ]
+        slope = float(((start[name] - after[name]) * direction).sum())
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6, abs=1e-8), name
+
+
+def test_frozen_norms_are_as_for_inference_and_neither_learn_nor_move(tmp_path: Path) -> None:
+    model, graph = read(make_perceptron())
+    recipe = Recipe(norms="frozen")
+    trained = find_trained(graph, list_frozen(graph, (), recipe))
+    pair = open_pair(model, place_first(graph, 3), trained, recipe, tmp_path)
+    assert not {"g", "be", "m", "v"} & set(pair.halves.states)
+    train_both(pair, make_perceptron)
+    types = [node.op_type for node in pair.halves.training[0].proto.graph.node]
+    assert types == ["Gemm", "BatchNormalization", "Relu"]

@@ -94,7 +94,7 @@ def prepare_forward(
     )
     makers = _place_values(model, placement)
     prepared = prepare_model(load_model(separated.proto))
-    places = place_nodes(prepared.proto, makers)
+    places = place_nodes(prepared.proto, makers, [v.name for v in separated.variables])
     logits, notes = _find_logits(prepared, recipe)
     head = build_loss(recipe.loss, logits)
     proto = _add_loss(prepared.proto, head)

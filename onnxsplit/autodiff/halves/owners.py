@@ -82,7 +82,8 @@ def _find_operators(step: WholeStep, graph: OperatorGraph) -> dict[str, str]:
     proto = step.forward.model.proto
     last = makers.get(step.forward.head.predictions[0], len(graph) - 1)
     loss = {value: last for node in step.forward.head.nodes for value in node.output if value}
-    places = place_nodes(proto, {**makers, **loss})
+    variables = [variable.name for variable in step.forward.variables]
+    places = place_nodes(proto, {**makers, **loss}, variables)
     names = [operator.name for operator in graph]
     owners = {name: names[place] for name, place in places.items() if place is not None}
     parts = {name: owners[norm] for name, norm in step.norms.owners.items()}

@@ -125,17 +125,20 @@ def separate_variables(
     found = _find_readers(index, trained)
     readers = {value: names for value, names in found.items() if _is_weight(index, value)}
     statistics = _find_statistics(index, trained) if train_statistics else {}
+    layouts = _find_tied_layouts(index, readers)
+    if tied == "keep":
+        readers = _merge_layouts(index, readers, layouts)
     folded = _fold(proto, index, [*readers])
     variables: list[Variable] = []
     notes = [_word_folded(folded)] if folded else []
     if len(readers) < len(found):
         notes.append(_word_fixed([value for value in found if value not in readers]))
-    shared: list[str] = []
+    shared = [] if tied == "keep" else list(layouts)
     for kind, group in (("parameter", readers), ("statistic", statistics)):
         for source, operators in group.items():
             if len(operators) > 1:
-                shared.append(source)
-            is_read_elsewhere = _is_read_elsewhere(index, source, operators)
+                shared += [source] if source not in shared else []
+            is_read_elsewhere = _is_read_elsewhere(index, source, operators, folded)
             own_names = _choose_names(proto, source, operators, is_read_elsewhere, tied)
             variables += [
                 Variable(name=name, source=source, kind=kind, operators=names)  # type: ignore[arg-type]  # mypy sees str
@@ -217,6 +220,32 @@ def _find_readers(
     return {value: tuple(names) for value, names in readers.items()}
 
 
+def _find_tied_layouts(
+    index: ModelIndex, readers: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Map weights that are read in several layouts to the values that hold these."""
+    layouts: dict[str, list[str]] = {}
+    for value in readers:
+        _, stored = index.find_constants([value])
+        for name in sorted(stored):
+            if index.initializers[name].data_type in _FLOATING:
+                layouts.setdefault(name, []).append(value)
+    return {name: tuple(values) for name, values in layouts.items() if len(values) > 1}
+
+
+def _merge_layouts(
+    index: ModelIndex,
+    readers: Mapping[str, tuple[str, ...]],
+    layouts: Mapping[str, tuple[str, ...]],
+) -> dict[str, tuple[str, ...]]:
+    """Let one weight stand for all its layouts: the operators that change it train as well."""
+    merged = dict(readers)
+    for name, values in layouts.items():
+        read = {operator for value in values for operator in merged.pop(value)}
+        merged[name] = tuple(node.name for node in index.nodes if node.name in read)
+    return merged
+
+
 def _find_statistics(
     index: ModelIndex, trained: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
@@ -279,11 +308,14 @@ def _choose_names(
     return names
 
 
-def _is_read_elsewhere(index: ModelIndex, value: str, operators: Sequence[str]) -> bool:
+def _is_read_elsewhere(
+    index: ModelIndex, value: str, operators: Sequence[str], folded: Sequence[str]
+) -> bool:
     """Tell whether operators read a value in which it is not trained."""
+    gone, _ = index.find_constants(folded)
     return any(
-        value in reads and node.name not in operators
-        for node, reads in zip(index.nodes, index.reads, strict=True)
+        value in reads and node.name not in operators and position not in gone
+        for position, (node, reads) in enumerate(zip(index.nodes, index.reads, strict=True))
     )
 
 

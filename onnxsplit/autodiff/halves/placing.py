@@ -1,6 +1,6 @@
 """Places of a prepared model's nodes, from those of the operators that it was made of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx
 
@@ -8,7 +8,9 @@ from onnxsplit.autodiff.halves.parts import DEVICE
 from onnxsplit.model.index import ModelIndex, index_model
 
 
-def place_nodes(proto: onnx.ModelProto, makers: Mapping[str, int]) -> dict[str, int | None]:
+def place_nodes(
+    proto: onnx.ModelProto, makers: Mapping[str, int], variables: Collection[str] = ()
+) -> dict[str, int | None]:
     """Return the place of every node.
 
     Parameters
@@ -18,6 +20,8 @@ def place_nodes(proto: onnx.ModelProto, makers: Mapping[str, int]) -> dict[str, 
         the name that it had.
     makers : mapping of str to int
         Value of the original model to the place of the operator that makes it.
+    variables : collection of str
+        Initializers that training changes: what is computed from them is no constant.
 
     Returns
     -------
@@ -27,9 +31,10 @@ def place_nodes(proto: onnx.ModelProto, makers: Mapping[str, int]) -> dict[str, 
     index = index_model(proto)
     consumers = _index_consumers(index)
     places: dict[str, int | None] = {}
+    changing = _follow(index, variables)
     for position in reversed(index.order):
         node = index.nodes[position]
-        if position in index.constant:
+        if position in index.constant and position not in changing:
             places[node.name] = None
             continue
         own = [makers[value] for value in node.output if value in makers]
@@ -41,6 +46,16 @@ def place_nodes(proto: onnx.ModelProto, makers: Mapping[str, int]) -> dict[str, 
         ]
         places[node.name] = min(own or later or [DEVICE])
     return places
+
+
+def _follow(index: ModelIndex, variables: Collection[str]) -> set[int]:
+    """Return the nodes that depend on variables."""
+    values, nodes = set(variables), set()
+    for position in index.order:
+        if not values.isdisjoint(index.reads[position]):
+            nodes.add(position)
+            values.update(index.nodes[position].output)
+    return nodes
 
 
 def _index_consumers(index: ModelIndex) -> dict[str, list[int]]:

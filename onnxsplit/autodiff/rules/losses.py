@@ -67,9 +67,11 @@ def _read_targets(at: Site, scores: str) -> _Targets:
     if at.has_input(2):
         looked_up = at.emit("Gather", at.inputs[2], labels)
         weights = at.emit("Mul", looked_up, weights) if weights else looked_up
-    chosen = at.emit(
-        "OneHot", labels, _count_classes(at, scores), at.store(_ZERO_ONE, scores), axis=_CLASSES
-    )
+    # onnxruntime makes float32 of labels, but neither float64 nor float16.
+    values = at.emitter.store(_ZERO_ONE, onnx.TensorProto.FLOAT)
+    chosen = at.emit("OneHot", labels, _count_classes(at, scores), values, axis=_CLASSES)
+    if at.data_type(scores) != onnx.TensorProto.FLOAT:
+        chosen = at.cast_like(chosen, scores)
     return _Targets(chosen=chosen, share=_share(at, weights, at.inputs[1]))
 
 
