@@ -19,7 +19,7 @@ DEFAULT_RATE = 0.01
 DEFAULT_DECAY_EVERY = 30
 DEFAULT_DECAY_FACTOR = 0.1
 DEFAULT_PATIENCE = "60s"
-DEFAULT_STEP_DEADLINE = "60s"
+DEFAULT_DEADLINE = "60s"
 
 
 class OptimizerName(StrEnum):
@@ -167,8 +167,8 @@ Patience = Annotated[
         " from --checkpoint.",
     ),
 ]
-StepDeadline = Annotated[
-    str, typer.Option("--deadline", metavar="TIME", help="With --server: for each message.")
+MessageDeadline = Annotated[
+    str, typer.Option("--message-deadline", metavar="TIME", help="With --server: for each message.")
 ]
 Evaluation = Annotated[
     Path | None,

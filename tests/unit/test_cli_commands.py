@@ -75,6 +75,7 @@ def test_cut_hands_its_defaults_on(install: Install) -> None:
     assert run(["cut", "m.onnx"]) == 0
     assert seen == {
         "arguments": (Path("m.onnx"), None),
+        "training": None,
         "device": "local:0.05",
         "server": "local",
         "tiers": {},
@@ -161,6 +162,7 @@ def test_cut_hands_every_option_on(install: Install) -> None:
     )
     assert run_line(line) == 0
     assert seen == {
+        "training": None,
         "boundary": "int8",
         "max_drift": 0.02,
         "input_bytes": {"x": "120kB", "y": "1kB"},
@@ -475,9 +477,9 @@ def test_an_option_means_the_same_in_every_command() -> None:
             for flag in parameter.opts:
                 meanings.setdefault(flag, set()).add(f"{parameter.name}: {parameter.help}")
     several = {flag for flag, texts in meanings.items() if len(texts) > 1}
-    # What is written differs between commands, and so do a tier (its name, or what it is) and a
-    # server (what it is, or where).
-    assert several == {"--output", "-o", "--tier", "--server"}
+    # What is written differs between commands, and so do a tier (its name, or what it is), a server
+    # (what it is, or where) and training (measured, or held).
+    assert several == {"--output", "-o", "--tier", "--server", "--training"}
 
 
 def test_commands_import_no_workflow_before_they_run() -> None:

@@ -20,7 +20,7 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
     client: training_options.Client = "",
     renew_server: training_options.RenewServer = False,
     patience: training_options.Patience = training_options.DEFAULT_PATIENCE,
-    deadline: training_options.StepDeadline = training_options.DEFAULT_STEP_DEADLINE,
+    message_deadline: training_options.MessageDeadline = training_options.DEFAULT_DEADLINE,
     tls_ca: serving_options.Authorities = None,
     tls_cert: server_options.TlsCertificate = None,
     tls_key: server_options.TlsKey = None,
@@ -70,7 +70,7 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
                 client=client,
                 renew=renew_server,
                 patience=patience,
-                deadline=deadline,
+                deadline=message_deadline,
                 security=read_security(
                     authorities=tls_ca, certificate=tls_cert, key=tls_key, token_file=token_file
                 ),
