@@ -37,19 +37,24 @@ class Arena:
         Its link gives the round trip; its rates don't count.
     links : ndarray of float64, shape (links, 3)
         All that the kind of device meets: 1, 1 / uplink and 1 / downlink.
+    constraints : Constraints
+        What every policy has to respect.
     """
 
     question: Question
     links: Floats
-    _solver: Solver | None = None
-    _prefixes: PrefixRows | None = None
-    _prices: dict[tuple[str, ...], tuple[LinearPrice, ...]] = field(default_factory=dict)
+    constraints: Constraints = field(default_factory=Constraints)
+    _solver: Solver | None = field(default=None, init=False)
+    _prefixes: PrefixRows | None = field(default=None, init=False)
+    _prices: dict[tuple[str, ...], tuple[LinearPrice, ...]] = field(
+        default_factory=dict, init=False
+    )
 
     @property
     def solver(self) -> Solver:
         """The solver of the question, made once."""
         if self._solver is None:
-            self._solver = open_solver(self.question, Constraints())
+            self._solver = open_solver(self.question, self.constraints)
         return self._solver
 
     @property
@@ -75,12 +80,22 @@ class Arena:
             name, np.array(rows), np.array(numbers, dtype=np.int64), placements.__getitem__
         )
 
-    def put_on(self, tier: str) -> Placement:
-        """Return the placement of all operators on one tier."""
-        tiers = self.question.topology.tiers
-        return Placement(
-            tiers=tiers, tier_of={operator.name: tier for operator in self.question.graph}
-        )
+    def offer_whole(self, name: str, tier: str) -> Cheapest | None:
+        """Return the rule that runs everything on one tier; None where that may not be."""
+        whole = place_all(self.question, tier)
+        return self.offer(name, [whole]) if self.solver.admits(whole) else None
+
+
+def place_all(question: Question, tier: str) -> Placement:
+    """Return the placement of all operators on one tier.
+
+    Parameters
+    ----------
+    question : Question
+    tier : str
+    """
+    tiers = question.topology.tiers
+    return Placement(tiers=tiers, tier_of={operator.name: tier for operator in question.graph})
 
 
 def build_policy(name: str, arena: Arena) -> Policy | None:
@@ -100,7 +115,7 @@ def build_policy(name: str, arena: Arena) -> Policy | None:
     return _BUILDERS[name](arena)
 
 
-def follow_frontier(name: str, question: Question) -> Cheapest:
+def follow_frontier(name: str, question: Question, constraints: Constraints) -> Cheapest:
     """Return the rule that looks the best placement of any chain up.
 
     Parameters
@@ -108,12 +123,18 @@ def follow_frontier(name: str, question: Question) -> Cheapest:
     name : str
     question : Question
         Its links but the first, and all round trips, stay as they are.
+    constraints : Constraints
+
+    Raises
+    ------
+    InfeasiblePlacementError
+        No placement meets the constraints.
 
     Notes
     -----
     Exact: at every pair of rates the cheapest of the regions is the best of all placements.
     """
-    regions = find_regions(question)
+    regions = find_regions(question, constraints=constraints)
     rows = np.array([_read_row(region) for region in regions])
     placements = [region.placement for region in regions]
     return make_menu(name, rows, np.arange(len(rows)), placements.__getitem__)
@@ -126,17 +147,17 @@ def _read_row(region: FrontierCut) -> tuple[float, float, float]:
 
 def _follow(arena: Arena) -> Policy:
     """Ours: the frontier's look-up."""
-    return follow_frontier("ours", arena.question)
+    return follow_frontier("ours", arena.question, arena.constraints)
 
 
-def _stay(arena: Arena) -> Policy:
+def _stay(arena: Arena) -> Policy | None:
     """Everything on the device."""
-    return arena.offer("device-only", [arena.put_on(arena.question.topology.tiers[0])])
+    return arena.offer_whole("device-only", arena.question.topology.tiers[0])
 
 
-def _leave(arena: Arena) -> Policy:
+def _leave(arena: Arena) -> Policy | None:
     """Everything on the server."""
-    return arena.offer("server-only", [arena.put_on(arena.question.topology.tiers[-1])])
+    return arena.offer_whole("server-only", arena.question.topology.tiers[-1])
 
 
 def _settle(arena: Arena) -> Policy:
@@ -146,7 +167,7 @@ def _settle(arena: Arena) -> Policy:
     usual = Link(
         up_bytes_per_second=1 / mean[1], down_bytes_per_second=1 / mean[2], round_trip_seconds=trip
     )
-    placement = find_static_split(arena.question, [usual], open_solver)
+    placement = find_static_split(arena.question, [usual], open_solver, arena.constraints)
     return arena.offer("oss", [placement])
 
 

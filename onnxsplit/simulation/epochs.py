@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from onnxsplit.placement import Placement
-from onnxsplit.planning.costs.linear_pricing import LinearPrice, linearise
+from onnxsplit.planning.costs.linear_pricing import LinearPrice
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.costs.travel import find_travel
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.progress import Progress
 from onnxsplit.simulation.contenders import Arena, admit, build_policy, follow_frontier
 from onnxsplit.simulation.encounters import Encounters
-from onnxsplit.simulation.policies import Cheapest, Policy
+from onnxsplit.simulation.policies import Policy
 from onnxsplit.simulation.results import Outcome, UsedCut
 
 Floats = npt.NDArray[np.float64]
@@ -32,6 +33,8 @@ class DeviceKind:
         Between the device and the server; of its link the round trip counts.
     chain : Question or None
         With an edge tier between them; of its first link the round trip counts.
+    constraints : Constraints
+        What every policy has to respect.
     relay : ndarray of float64, shape (3,)
         What is added to 1, 1 / uplink and 1 / downlink of the device's link where what goes to the
         server passes through an edge tier.
@@ -40,6 +43,7 @@ class DeviceKind:
     name: str
     question: Question
     chain: Question | None = None
+    constraints: Constraints = field(default_factory=Constraints)
     relay: Floats = field(default_factory=lambda: np.zeros(3))
 
 
@@ -76,7 +80,11 @@ def run_policies(
     places = kind_of[encounters.devices]
     outcomes, notes = [], []
     arenas = [
-        Arena(question=kind.question, links=(parameters + kind.relay)[places == number])
+        Arena(
+            question=kind.question,
+            links=(parameters + kind.relay)[places == number],
+            constraints=kind.constraints,
+        )
         for number, kind in enumerate(kinds)
     ]
     for done, name in enumerate(names):
@@ -116,9 +124,10 @@ class _Run:
     def take(self, kind: DeviceKind, arena: Arena, here: npt.NDArray[np.bool_]) -> bool:
         """Decide for all devices of a kind; False if there is no placement."""
         on_chain = self.name in _CHAIN_POLICIES and kind.chain is not None
-        question = kind.chain if on_chain and kind.chain is not None else kind.question
+        if on_chain and kind.chain is not None:
+            arena = replace(arena, question=kind.chain)
         started = time.perf_counter()
-        policy = admit(_find_builder(self.name, question, arena))
+        policy = admit(_find_builder(self.name, arena))
         self.prepare_seconds += time.perf_counter() - started
         if policy is None:
             return False
@@ -130,9 +139,9 @@ class _Run:
         for number in np.unique(numbers):
             uses = numbers == number
             placement = policy.place(int(number))
-            seconds[uses] = self._price(linearise(question, placement), links[uses])
+            seconds[uses] = self._price(arena.price(placement), links[uses])
             chosen[uses] = len(self.cuts)
-            self.cuts.append(_describe(kind.name, question, placement, int(uses.sum())))
+            self.cuts.append(_describe(kind.name, arena.question, placement, int(uses.sum())))
         self._seconds[here], self._chosen[here] = seconds, chosen
         return True
 
@@ -171,28 +180,24 @@ def _describe(kind: str, question: Question, placement: Placement, uses: int) ->
     )
 
 
-def _follow_chain(question: Question) -> Policy:
+def _follow_chain(arena: Arena) -> Policy:
     """Ours over all tiers."""
-    return follow_frontier("ours-edge", question)
+    return follow_frontier("ours-edge", arena.question, arena.constraints)
 
 
-def _stay_on_edge(question: Question) -> Policy:
+def _stay_on_edge(arena: Arena) -> Policy | None:
     """Everything on the edge tier."""
-    tiers = question.topology.tiers
-    whole = Placement(tiers=tiers, tier_of={operator.name: tiers[1] for operator in question.graph})
-    rows = np.array([price.total for price in linearise(question, whole)])
-    numbers = np.zeros(len(rows), dtype=np.int64)
-    return Cheapest(name="edge-only", rows=rows, numbers=numbers, find=[whole].__getitem__)
+    return arena.offer_whole("edge-only", arena.question.topology.tiers[1])
 
 
-_CHAIN_POLICIES: Mapping[str, Callable[[Question], Policy]] = {
+_CHAIN_POLICIES: Mapping[str, Callable[[Arena], Policy | None]] = {
     "ours-edge": _follow_chain,
     "edge-only": _stay_on_edge,
 }
 
 
-def _find_builder(name: str, question: Question, arena: Arena) -> Callable[[], Policy | None]:
+def _find_builder(name: str, arena: Arena) -> Callable[[], Policy | None]:
     """Return what makes a policy ready."""
     if name in _CHAIN_POLICIES:
-        return lambda: _CHAIN_POLICIES[name](question)
+        return lambda: _CHAIN_POLICIES[name](arena)
     return lambda: build_policy(name, arena)

@@ -9,6 +9,7 @@ from onnxsplit.errors import UsageError, suggest
 from onnxsplit.graph import OperatorGraph
 from onnxsplit.planning.costs.objective_notes import name_objective_assumptions
 from onnxsplit.planning.costs.question import DataPlaces, Question, WireFormat, pose_question
+from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.profiles import Profile
 from onnxsplit.simulation.epochs import DeviceKind
 from onnxsplit.simulation.radio import Radio
@@ -117,6 +118,7 @@ def build_kinds(
                 name=group.machine.name,
                 question=replace(question, wires=wires),
                 chain=chain,
+                constraints=Constraints(private_depth=scenario.private_depth),
                 relay=relay,
             )
         )
@@ -245,6 +247,11 @@ def _name_course(scenario: Scenario) -> tuple[str, ...]:
     sentences = [held]
     if time.schedule == "at-once" and time.per_epoch > 1:
         sentences.append("Devices are served at once, and do not slow each other on the server.")
+    if scenario.private_depth:
+        sentences.append(
+            "What leaves a device has at least"
+            f" {scenario.private_depth} operators behind it, under every policy: inputs stay there."
+        )
     if scenario.edge is not None:
         sentences.append("What goes to the server passes through the edge, and waits there whole.")
     return tuple(sentences)

@@ -79,7 +79,7 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     top.choice("schema", (SCENARIO_SCHEMA,))
     folder = path.parent
     edge = _read_edge(top, folder)
-    objective = _read_objective(top.table("objective"))
+    objective, private_depth = _read_objective(top.table("objective"))
     if edge is not None and isinstance(objective, TrainingDelay):
         top.fail("edge", "training is planned for a device and a server; leave the edge out.")
     network, mobility, trip, floor = _read_network(top, folder)
@@ -98,6 +98,7 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
         round_trip_seconds=trip,
         floor_bytes_per_second=floor,
         edge=edge,
+        private_depth=private_depth,
         policies=_read_policies(top, has_edge=edge is not None),
         seeds=_read_seeds(top),
     )
@@ -168,8 +169,8 @@ def _read_edge(top: Section, folder: Path) -> Edge | None:
     return Edge(machine=_read_machine(section, folder, "edge"), backhaul=backhaul)
 
 
-def _read_objective(section: Section) -> SimulatedObjective:
-    """Read ``[objective]``."""
+def _read_objective(section: Section) -> tuple[SimulatedObjective, int]:
+    """Read ``[objective]``: what is minimised, and how deep what leaves a device must lie."""
     kind = section.choice("kind", (TrainingDelay.name, InferenceLatency.name))
     objective: SimulatedObjective = InferenceLatency()
     if kind == TrainingDelay.name:
@@ -182,8 +183,9 @@ def _read_objective(section: Section) -> SimulatedObjective:
             else None,
             frozen=section.texts("frozen", ()),
         )
+    private_depth = section.integer("private_depth", 0, least=0)
     section.close()
-    return objective
+    return objective, private_depth
 
 
 def _read_timeline(section: Section) -> Timeline:

@@ -145,6 +145,8 @@ class Scenario:
     floor_bytes_per_second : float
         Of recorded links.
     edge : Edge or None
+    private_depth : int
+        What leaves a device has at least so many operators behind it; from 1 on inputs stay there.
     policies : tuple of str
         Empty for all that fit.
     seeds : tuple of int
@@ -166,6 +168,7 @@ class Scenario:
     round_trip_seconds: float = 0.0
     floor_bytes_per_second: float = 1.0
     edge: Edge | None = None
+    private_depth: int = 0
     policies: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 

@@ -250,6 +250,25 @@ def test_a_compressed_input_is_sent_by_every_policy(tmp_path: Path) -> None:
     assert (sent.find("ours").seconds <= sent.find("server-only").seconds * (1 + 1e-7)).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_private_inputs_never_leave_a_device_under_any_policy(tmp_path: Path, kind: str) -> None:
+    path = write_scenario(tmp_path, kind)
+    free = osp.simulate(path)
+    result = osp.simulate(path, overrides=["objective.private_depth=2"])
+    names = {outcome.name for outcome in result.outcomes}
+    assert names.isdisjoint({"server-only", "edge-only"})
+    assert names >= {"ours", "device-only", "oss", "regression", "chain", "qdmp", "dads"}
+    assert any("server-only has no placement" in note for note in result.notes)
+    stem = {"conv1", "conv1/relu"}  # all that is less deep than 2
+    for outcome in result.outcomes:
+        for cut in outcome.cuts:
+            assert "image" not in cut.crossings
+            assert stem <= set(cut.placement.operators("device"))
+        assert (result.lead.seconds <= outcome.seconds * (1 + 1e-7)).all()
+    assert (result.lead.seconds >= free.lead.seconds * (1 - 1e-7)).all()
+    assert {name for cut in free.find("server-only").cuts for name in cut.crossings} == {"image"}
+
+
 def test_one_seed_tells_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = osp.simulate(write_scenario(tmp_path, "latency"), seeds=1)
     assert result.to_json()["policies"][0]["total_seconds"]["low"] is None

@@ -196,7 +196,7 @@ def test_the_regions_of_a_chain_are_the_best_of_all_at_each_rate_of_its_first_li
     compared = inner = 0
     for seed, asked in draw_cases("tiers"):
         question, links = asked.question, draw_links(seed, 12)
-        policy, general = follow_frontier("ours-edge", question), prepare(question)
+        policy, general = follow_frontier("ours-edge", question, Constraints()), prepare(question)
         for row, value in zip(links, price_choices(policy, question, links), strict=True):
             best = general.solve(over(question, row).topology)
             slack = best.certificate.rounding_bound_seconds + 1e-7 * best.value
