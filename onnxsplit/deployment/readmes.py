@@ -1,5 +1,6 @@
 """The README of a repository: what lies in it, and the exact commands that run it."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 from onnxsplit.deployment import kserve, ray
@@ -51,8 +52,8 @@ def _write_notes(engine: Engine, services: Sequence[Service]) -> list[str]:
 def _list_values(services: Sequence[Service]) -> str:
     """Write a table of what the models take and give."""
     rows = [
-        f"| `{service.name}` | {service.stage.tier} | {way} | `{spec.name}`"
-        f" | {_describe_type(spec)} |"
+        f"| `{service.name}` | {_escape(service.stage.tier)} | {way} | `{_escape(spec.name)}`"
+        f" | {_escape(_describe_type(spec))} |"
         for service in services
         if not service.is_probe
         for way, specs in (("takes", service.stage.inputs), ("gives", service.stage.outputs))
@@ -62,11 +63,21 @@ def _list_values(services: Sequence[Service]) -> str:
     return "\n".join([*head, *rows])
 
 
+def _escape(text: str) -> str:
+    """Escape what would end a cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
 def _describe_type(spec: TensorSpec) -> str:
     """Write a type as people read it."""
     if spec.shape is None:
         return f"{spec.dtype}, of any rank"
     return f"{spec.dtype} [{', '.join('?' if dim is None else str(dim) for dim in spec.shape)}]"
+
+
+def _name_bundle(service: Service) -> str:
+    """Return the bundle's folder, as a shell takes it."""
+    return shlex.quote(service.folder.resolve().name)
 
 
 def _fence(*lines: str) -> str:
@@ -110,9 +121,9 @@ def _start_kserve(services: Sequence[Service], settings: ServingSettings) -> str
 def _start_openvino(services: Sequence[Service], settings: ServingSettings) -> str:
     """Say how to run OpenVINO Model Server."""
     del services
-    gpus = {"gpu": "--device /dev/dri ", "npu": "--device /dev/accel "}.get(
-        settings.accelerator, ""
-    )
+    node = {"gpu": "dri", "npu": "accel"}.get(settings.accelerator)
+    group = f'"$(stat -c %g /dev/{node}/* | head -n 1)"'
+    gpus = "" if node is None else f"--device /dev/{node} --group-add {group} "
     image = OPENVINO_IMAGE if settings.accelerator == "cpu" else f"{OPENVINO_IMAGE}-gpu"
     docker = (
         f'docker run --rm {gpus}-p 8000:8000 -p 8001:8001 -v "$PWD":/models:ro {image} \\\n'
@@ -147,7 +158,7 @@ def _ask_locally(services: Sequence[Service], settings: ServingSettings) -> str:
             ),
             "and from the device, with the bundle there:",
             _fence(
-                f"onnxsplit run {services[0].folder.resolve().name} --server http://SERVER:8000"
+                f"onnxsplit run {_name_bundle(services[0])} --server http://SERVER:8000"
                 f" --served-name {services[0].name} --inputs FILE.npz"
             ),
             f"`{services[-1].name}` is there to measure the link:",
@@ -164,7 +175,7 @@ def _ask_cluster(services: Sequence[Service], settings: ServingSettings) -> str:
         [
             "The service speaks the Open Inference Protocol over gRPC:",
             _fence(
-                f"onnxsplit run {services[0].folder.resolve().name} --server grpc://SERVER:80"
+                f"onnxsplit run {_name_bundle(services[0])} --server grpc://SERVER:80"
                 f" --served-name {services[0].name} --inputs FILE.npz"
             ),
             f"`{services[-1].name}` is there to measure the link:",

@@ -8,6 +8,7 @@ from pathlib import Path
 from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
 from onnxsplit.manifest import Manifest, StageEntry
 from onnxsplit.model.bundle import StoredBundle, name_bundle
+from onnxsplit.model.probe_model import PROBE_NAME
 
 MODEL_FILE = "model.onnx"
 VERSION = "1"
@@ -84,13 +85,12 @@ def list_services(
         if not _NAME.fullmatch(name):
             raise UsageError(f"--name {name!r} must be letters, digits, '_', '-' and '.' alone.")
     chosen = list(names) or _name_bundles(bundles)
-    if len({name.lower() for name in chosen}) < len(chosen):
-        raise UsageError(f"Two bundles have the name {_find_double(chosen)!r}; give each a --name.")
     services = tuple(
         service
         for name, bundle in zip(chosen, bundles, strict=True)
         for service in _list_own(name, bundle, tier)
     )
+    _check_names([service.name for service in services])
     for service in services:
         _check_types(service)
     return services
@@ -120,10 +120,13 @@ def _name_bundles(bundles: Sequence[StoredBundle]) -> list[str]:
     return [name_bundle(bundle.folder) for bundle in bundles]
 
 
-def _find_double(names: Sequence[str]) -> str:
-    """Return the first name that stood before, in whichever case."""
-    lowered = [name.lower() for name in names]
-    return next(name for place, name in enumerate(names) if lowered[place] in lowered[:place])
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that are the same, in whichever case, or that of the probe."""
+    taken = {PROBE_NAME.lower()}
+    for name in names:
+        if name.lower() in taken:
+            raise UsageError(f"Two models have the name {name!r}; give each bundle another --name.")
+        taken.add(name.lower())
 
 
 def _find_served(manifest: Manifest, tier: str | None) -> StageEntry | None:

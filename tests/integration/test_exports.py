@@ -77,10 +77,15 @@ def test_every_bundle_becomes_a_model_of_its_own_name(bundle: StoredBundle, tmp_
     other = write_batched(tmp_path / "other cut.split")
     osp.export([bundle.folder, other.folder], tmp_path / "repo", to="triton")
     assert {"net/config.pbtxt", "other_cut/config.pbtxt"} <= set(read_all(tmp_path / "repo"))
-    with pytest.raises(UsageError, match=r"Two bundles have the name 'net'"):
+    with pytest.raises(UsageError, match=r"Two models have the name 'net'"):
         osp.export([bundle.folder, bundle.folder], tmp_path / "two", to="triton")
     osp.export([bundle.folder] * 2, tmp_path / "two", to="openvino", names=["a", "b"])
     assert {"a/1/model.onnx", "b/1/model.onnx"} <= set(read_all(tmp_path / "two"))
+
+
+def test_no_model_takes_the_name_of_the_probe(bundle: StoredBundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'Onnxsplit_probe'"):
+        osp.export(bundle.folder, tmp_path / "repo", to="triton", names=["Onnxsplit_probe"])
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "é", "a b", "x" * 101])
