@@ -18,7 +18,9 @@ from onnxsplit.tiers import Link
 FIRST_BYTES = 65536
 MOST_BYTES = 16 * 2**20
 LONG_SECONDS = 0.15
-"""What the larger transfer takes at least, beyond a round trip, unless it would be too large."""
+LONG_TRIPS = 6
+"""What the larger transfer takes at least, beyond a round trip, unless it would be too large: so
+many seconds and so many round trips, for a connection begins slowly."""
 SIZE_RATIO = 4
 SURE = 0.03
 """Relative half width of the interval of a rate that is sure."""
@@ -146,7 +148,7 @@ def _find_size(ask: Ask, round_trip_seconds: float) -> int:
             if error.status != _TOO_LARGE or size == FIRST_BYTES:
                 raise
             return size // SIZE_RATIO
-        if seconds > round_trip_seconds + LONG_SECONDS:
+        if seconds - round_trip_seconds > max(LONG_SECONDS, LONG_TRIPS * round_trip_seconds):
             return size
         size *= SIZE_RATIO
     return MOST_BYTES

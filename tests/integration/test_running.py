@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -24,6 +25,7 @@ from onnxsplit.errors import (
 from onnxsplit.reporting.schemas import load_schema
 from onnxsplit.runtime.running_server import RunningServer
 from samples.networks import build_reduced
+from tests.certificates import Authority
 from tests.sample_graphs import draw_costs, read_sample
 
 MODEL = Path(__file__).parents[2] / "samples" / "squeezenet.onnx"
@@ -304,3 +306,42 @@ def test_options_that_make_no_sense_are_refused(folder: Path) -> None:
         osp.connect(folder, "http://h", depth=0)
     with pytest.raises(UsageError, match="deadline"):
         osp.connect(folder, "http://h", deadline_seconds=0.0)
+
+
+def test_both_sides_show_certificates_and_the_token(
+    folder: Path, tmp_path: Path, images: list[Array], expected: list[Array]
+) -> None:
+    authority, stranger = (Authority.make(tmp_path, name) for name in ("ours", "theirs"))
+    server, client, other = (
+        signer.sign(name)
+        for signer, name in ((authority, "server"), (authority, "client"), (stranger, "other"))
+    )
+    shown = osp.ClientSecurity(
+        authorities=authority.certificate,
+        certificate=client.certificate,
+        key=client.key,
+        token="s3cret",  # noqa: S106 - of this test
+    )
+    strangers = {
+        "no certificate": replace(shown, certificate=None, key=None),
+        "another's certificate": replace(shown, certificate=other.certificate, key=other.key),
+        "a server that is not trusted": replace(shown, authorities=stranger.certificate),
+        "no token": replace(shown, token=None),
+    }
+    with osp.serve(
+        folder,
+        port=0,
+        tls_cert=server.certificate,
+        tls_key=server.key,
+        tls_client_ca=authority.certificate,
+        token="s3cret",  # noqa: S106 - of this test
+    ) as running:
+        with osp.connect(folder, running.url, security=shown) as half:
+            assert_close(half.run({"image": images[0]}).outputs["logits"], expected[0])
+            assert_close(half.run({"image": images[1]}).outputs["logits"], expected[1])
+        for security in strangers.values():
+            with (
+                osp.connect(folder, running.url, security=security, fallback="error") as half,
+                pytest.raises(TransportError),
+            ):
+                half.run({"image": images[0]}, deadline_seconds=10)

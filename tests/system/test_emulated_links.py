@@ -70,17 +70,16 @@ def cut_frontier(folder: Path) -> Path:
     return bundle.folder
 
 
-@pytest.mark.parametrize(("rate", "trip"), [(100, 0.01), (10, 0.05), (2, 0.1)])
+@pytest.mark.parametrize(("up", "down", "trip"), [(100, 100, 0.01), (10, 20, 0.05), (2, 4, 0.1)])
 def test_the_probe_finds_rates_within_five_percent(
-    link: EmulatedLink, tmp_path: Path, rate: float, trip: float
+    link: EmulatedLink, tmp_path: Path, up: float, down: float, trip: float
 ) -> None:
     bundle = osp.cut(ROOT / "samples" / "squeezenet.onnx", tmp_path / "s.split", measure=0)
     with serve_beyond(link, bundle.folder) as url:
-        link.set(up=rate * MBIT, down=2 * rate * MBIT, round_trip_seconds=trip)
+        link.set(up=up * MBIT, down=down * MBIT, round_trip_seconds=trip)
         found = call(link, "probe", url)
-    wanted = rate * MBIT * PAYLOAD
-    assert found["up_bytes_per_second"] == pytest.approx(wanted, rel=0.05)
-    assert found["down_bytes_per_second"] == pytest.approx(2 * wanted, rel=0.05)
+    assert found["up_bytes_per_second"] == pytest.approx(up * MBIT * PAYLOAD, rel=0.05)
+    assert found["down_bytes_per_second"] == pytest.approx(down * MBIT * PAYLOAD, rel=0.05)
     assert found["round_trip_seconds"] >= trip
     assert found["probe"]["cold_seconds"] >= 2 * trip  # a new connection costs a round trip more
 
@@ -114,17 +113,21 @@ def run_slow_device(
         lines.close()
 
 
-def choose(folder: Path, mbit: float) -> str:
-    """Return the cut that is best at a rate, by the manifest."""
+NEAR = 1.2
+"""Times as long as the best cut that another may take which the controller need not leave."""
+
+
+def find_best(folder: Path, mbit: float) -> set[str]:
+    """Return the cuts that are best at a rate by the manifest, or nearly so."""
     document = json.loads((folder / "split.json").read_text())
-    cuts = osp.Manifest.from_json(document).cuts
     rate = mbit * MBIT * PAYLOAD
-    return min(
-        cuts,
-        key=lambda cut: cut.predict_seconds(
+    seconds = {
+        cut.id: cut.predict_seconds(
             up_bytes_per_second=rate, down_bytes_per_second=rate, round_trip_seconds=0.005
-        ),
-    ).id
+        )
+        for cut in osp.Manifest.from_json(document).cuts
+    }
+    return {name for name, value in seconds.items() if value < NEAR * min(seconds.values())}
 
 
 def test_a_run_that_adapts_loses_nothing_from_100_to_6_to_0_to_100_mbit(
@@ -133,21 +136,22 @@ def test_a_run_that_adapts_loses_nothing_from_100_to_6_to_0_to_100_mbit(
     folder = cut_frontier(tmp_path)
     image = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
     np.savez(tmp_path / "in.npz", image=image)
-    fast, slow = choose(folder, 100), choose(folder, 6)
-    assert len({fast, slow, "all-device"}) == 3, "the link must matter for this network"
+    fast, slow = find_best(folder, 100), find_best(folder, 6)
+    assert not fast & slow, "the link must matter for this network"
     with (
         serve_beyond(link, folder) as url,
         run_slow_device(link, folder, url, tmp_path / "in.npz") as read,
     ):
-        for mbit, wanted in ((100, fast), (6, slow), (0, "all-device"), (100, fast)):
+        for mbit, wanted in ((100, fast), (6, slow), (0, {"all-device"}), (100, fast)):
             link.set(up=mbit * MBIT, round_trip_seconds=0.005)
             runs: list[dict[str, Any]] = []
             deadline = time.monotonic() + PATIENCE_SECONDS
-            while [run["cut"] for run in runs[-8:]] != [wanted] * 8:
+            while len(runs) < 8 or not {run["cut"] for run in runs[-8:]} <= wanted:
                 assert time.monotonic() < deadline, list_cuts(runs)
                 runs.append(read())
                 assert runs[-1]["is_right"]
-            assert runs[-1]["route"] == ("device" if wanted == "all-device" else "split")
+            last = runs[-1]
+            assert last["route"] == ("device" if last["cut"] == "all-device" else "split")
 
 
 def list_cuts(runs: list[dict[str, Any]]) -> list[tuple[str, int]]:
