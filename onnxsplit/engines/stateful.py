@@ -10,7 +10,7 @@ import onnxruntime
 from onnxsplit.engines.device import find_device
 from onnxsplit.engines.failures import translate_failures
 from onnxsplit.engines.naming import check_names
-from onnxsplit.engines.native import build_settings, load_native
+from onnxsplit.engines.native import build_settings, keep_roundings, load_native
 from onnxsplit.engines.ort import read_spec
 from onnxsplit.engines.port import Array, EngineOptions
 from onnxsplit.engines.stateful_port import HeldTensor
@@ -116,7 +116,7 @@ def open_stateful(
     updates: Mapping[str, str],
     options: EngineOptions,
 ) -> "OrtStatefulSession":
-    """Load a model and bind it to state.
+    """Load a model and bind it to state; operators round as they do by themselves.
 
     Parameters
     ----------
@@ -135,7 +135,9 @@ def open_stateful(
     UsageError
         The provider is not available.
     """
-    native = load_native(model, build_settings(options, None), options)
+    settings = build_settings(options, None)
+    keep_roundings(settings)
+    native = load_native(model, settings, options)
     session = OrtStatefulSession(native, state, updates, find_device(options) or _HOST)
     given = {argument.name for argument in native.get_outputs()}
     for output, name in updates.items():

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 
 from onnxsplit.autodiff.differentiation import differentiate
 from onnxsplit.autodiff.gradients import Gradients
 from onnxsplit.autodiff.preparation import prepare_model
+from onnxsplit.engines.native import build_settings, keep_roundings
+from onnxsplit.engines.port import EngineOptions
 from onnxsplit.model.loading import load_model
 from tests.gradients.checking import run_onnxruntime
 from tests.gradients.networks import list_parameters
@@ -92,7 +95,18 @@ class Step:
             return {}
         opsets = self.model.opset_import
         part = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
-        return run_onnxruntime(part, fed)
+        return _run_exactly(part, fed)
+
+
+def _run_exactly(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Run a model as training does: with all optimisation but what rounds otherwise."""
+    settings = build_settings(EngineOptions(threads=1), None)
+    keep_roundings(settings)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+    )
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
 
 def make_step(model: onnx.ModelProto, feeds: Mapping[str, Array], result: str) -> Step:
