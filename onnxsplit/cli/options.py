@@ -411,7 +411,9 @@ Threads = Annotated[
 Provider = Annotated[
     str | None,
     typer.Option(
-        "--provider", metavar="NAME", help="Execution provider of onnxruntime; default: the CPU's."
+        "--provider",
+        metavar="NAME",
+        help="Execution provider of onnxruntime, or device of OpenVINO; default: the CPU's.",
     ),
 ]
 ProviderOptions = Annotated[

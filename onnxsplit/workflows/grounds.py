@@ -151,8 +151,8 @@ class Grounds:
         is scaled by operator type has no one speed, and is left out.
     engines : mapping of str to EngineOptions
         What each tier runs on.
-    lacking : tuple of str
-        Operators that the first tier's runtime said it can't run, where it was asked.
+    lacking : mapping of str to tuple of str
+        Operators that a tier's runtime said it can't run, where it was asked.
     """
 
     prepared: PreparedModel
@@ -160,7 +160,7 @@ class Grounds:
     topology: Topology
     speeds: Mapping[str, float] = field(default_factory=dict)
     engines: Mapping[str, EngineOptions] = field(default_factory=dict)
-    lacking: tuple[str, ...] = ()
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def lay_grounds(

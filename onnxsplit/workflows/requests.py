@@ -36,7 +36,7 @@ from onnxsplit.workflows.limit_requests import (
 from onnxsplit.workflows.mixing import Mix, check_mix, choose_sources, join_grounds
 from onnxsplit.workflows.placements import read_placement
 from onnxsplit.workflows.preparation import InputOptions, InputSource
-from onnxsplit.workflows.support import find_lacking
+from onnxsplit.workflows.support import ask_runtimes, respect_support
 from onnxsplit.workflows.targets import DEFAULT_DEVICE, DEFAULT_SERVER, TierSource
 
 TablePath = str | os.PathLike[str]
@@ -294,7 +294,7 @@ class Inquiry:
     @property
     def constraints(self) -> Constraints:
         """What a placement must respect."""
-        return replace(self.request.constraints, device_lacks=self.grounds.lacking)
+        return respect_support(self.request.constraints, self.grounds)
 
     @property
     def detail(self) -> Detail:
@@ -366,10 +366,7 @@ def _lay(
         sizes = replace(sizes, dims={**sizes.dims, **request.mix[shape][0]})
     runs = run or request.boundary is not None
     grounds = lay_grounds(model, surroundings, sizes, request.measuring, progress, run=runs)
-    if request.asked_runtime is None:
-        return grounds
-    engine = request.engine.on(request.asked_runtime)
-    return replace(grounds, lacking=find_lacking(grounds.prepared, engine, progress))
+    return ask_runtimes(grounds, request.asked_runtime, progress)
 
 
 def _pose(request: PlanRequest, grounds: Grounds) -> Question:

@@ -90,6 +90,17 @@ def check_heterogeneous(network: str, folder: Path, device: Runtime, server: Run
     assert [stage["runtime"] for stage in written["stages"]] == [device, server]
 
 
+def test_stages_may_be_verified_on_another_runtime_than_they_were_cut_for(tmp_path: Path) -> None:
+    bundle = cut("lenet", tmp_path, "openvino", "onnxruntime")
+    result = osp.verify(bundle.folder, device_runtime="onnxruntime", threads=1)
+    assert all(output.bit_equal for output in result.outputs)
+    swapped = osp.verify(
+        bundle.folder, device_runtime="onnxruntime", server_runtime="openvino", threads=1
+    )
+    assert swapped.passed
+    assert any("onnxruntime and openvino" in note for note in swapped.notes)
+
+
 @pytest.mark.parametrize(("device", "server"), DIRECTIONS)
 def test_halves_on_two_runtimes_equal_the_whole_model(
     tmp_path: Path, device: Runtime, server: Runtime

@@ -112,3 +112,30 @@ def test_a_file_may_name_types_with_their_domain(tmp_path: Path) -> None:
 def test_a_runtime_that_is_no_file_and_no_runtime_is_told() -> None:
     with pytest.raises(UsageError, match="--device-ops tflite"):
         osp.plan(foreign_model(), device_ops="tflite", threads=1)
+
+
+@pytest.mark.parametrize(("device", "server"), [("openvino", None), (None, "openvino")])
+def test_a_runtime_that_can_t_run_the_whole_model_gets_what_it_can(
+    tmp_path: Path, device: Runtime | None, server: Runtime | None
+) -> None:
+    bundle = osp.cut(
+        foreign_model(),
+        tmp_path / "split",
+        device="local",
+        device_runtime=device,
+        server_runtime=server,
+        threads=1,
+        measure=0,
+        cache=False,
+    )
+    tiers = bundle.plan.placement.tier_of
+    assert tiers["det"] == ("server" if device else "device")
+    assert any("can't run the whole model" in text for text in bundle.plan.assumptions)
+    assert bundle.parity is not None
+    assert bundle.parity.passed
+    assert any("openvino" in note for note in bundle.parity.notes)
+
+
+def test_profiling_on_a_runtime_that_can_t_run_the_model_names_what_it_lacks() -> None:
+    with pytest.raises(UnsupportedModelError, match="Det"):
+        osp.profile(foreign_model(), runtime="openvino", cache=False)

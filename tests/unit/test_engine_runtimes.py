@@ -191,6 +191,34 @@ def test_a_traced_session_records_the_same_kernels_in_every_run(runtime: Runtime
     assert sum(event.seconds for event in events) > 0
 
 
+def test_openvino_s_graph_names_the_model_s_values_whatever_its_nodes_are_called() -> None:
+    model = chain_model()
+    for node, name in zip(model.graph.node, ["", "a,b", "a,b", "conv", "c,"], strict=True):
+        node.name = name
+    with open_model(model, "openvino", trace=True) as session:
+        session.run({"x": draw(session.inputs[0])})
+        executed = session.executed
+    assert executed is not None
+    makers = {name: node for node in executed.node for name in node.output}
+    assert makers["y"].name in {"conv", "c,"}
+    assert any(node.input[:1] == ["x"] for node in executed.node)
+    values = {"x", "c", "r", "m", "y", "w"}
+    made = {name for name in makers if not name.startswith("openvino/")}
+    assert made <= values
+
+
+@every_runtime
+def test_a_file_s_external_data_lies_beside_it(runtime: Runtime, tmp_path: Path) -> None:
+    np.arange(4, dtype=np.float32).tofile(tmp_path / "w.bin")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(external_model("w.bin").SerializeToString())
+    for trace in (False, True):
+        options = EngineOptions(threads=1, runtime=runtime)
+        with open_session(path, options, trace=trace) as session:
+            result = run(session, x=np.ones(4, dtype=np.float32))["y"]
+        np.testing.assert_array_equal(result, np.arange(4) + 1)
+
+
 @every_runtime
 def test_threads_may_share_a_session(runtime: Runtime) -> None:
     with open_model(relu_model(), runtime) as session, ThreadPoolExecutor(4) as pool:
