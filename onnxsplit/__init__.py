@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from onnxsplit.profiles import Profile as Profile
     from onnxsplit.runtime.client_security import ClientSecurity as ClientSecurity
     from onnxsplit.runtime.device_half import DeviceHalf as DeviceHalf
+    from onnxsplit.runtime.pipeline import run_pipelined as run_pipelined
     from onnxsplit.runtime.run_traces import RunResult as RunResult
     from onnxsplit.simulation.results import SimulationResult as SimulationResult
     from onnxsplit.tiers import Link as Link
@@ -84,6 +85,7 @@ _HOMES = {
     "plan": "workflows.planning",
     "ProbedLink": "workflows.probing",
     "probe": "workflows.probing",
+    "run_pipelined": "runtime.pipeline",
     "profile": "workflows.profiling",
     "serve": "workflows.serving",
     "simulate": "workflows.simulating",
@@ -123,6 +125,7 @@ __all__ = [
     "plan",
     "probe",
     "profile",
+    "run_pipelined",
     "serve",
     "simulate",
     "time_stages",

@@ -91,14 +91,18 @@ def main(folder: Path, url: str, inputs: Path) -> None:
     right = expected.infer(InferRequest(model="", inputs=feeds)).outputs
     ended = threading.Event()
     threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
+    remote = RemoteHalf(partial(HttpTransport, url))
+    watch = LinkWatch(controller, remote)
+    watch.start()
     half = DeviceHalf(
         cuts,
-        RemoteHalf(partial(HttpTransport, url)),
+        remote,
         chooser=controller,
         load_whole=lambda: cuts["all-device"],
+        stop_watching=watch.close,
     )
     start = time.perf_counter()
-    with half, LinkWatch(controller, half.remote):
+    with half:
         while not ended.is_set():
             result = half.run(feeds)
             is_right = all(

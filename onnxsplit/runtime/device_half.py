@@ -90,6 +90,8 @@ class DeviceHalf:
     deadline_seconds : float or None
         For a run from its inputs to its outputs, unless it is given one of its own.
     breaker : Breaker, optional
+    stop_watching : callable, optional
+        Ends what watches the link on a connection of the half's; called when that is closed.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class DeviceHalf:
         load_whole: Callable[[], SplitCut] | None = None,
         deadline_seconds: float | None = DEFAULT_DEADLINE_SECONDS,
         breaker: Breaker | None = None,
+        stop_watching: Callable[[], None] | None = None,
     ) -> None:
         self._cuts = dict(cuts)
         self._remote = remote
@@ -109,6 +112,7 @@ class DeviceHalf:
         self._whole: SplitCut | None = None
         self._deadline_seconds = deadline_seconds
         self._breaker = breaker or Breaker()
+        self._stop_watching = stop_watching
         self._indices = itertools.count()
         self._network_seconds: float | None = None
         self._facts: dict[str, Mapping[str, Parameter]] = {}
@@ -204,6 +208,8 @@ class DeviceHalf:
 
     def close(self) -> None:
         """Close the connections and the stages; closing twice is allowed."""
+        if self._stop_watching is not None:
+            self._stop_watching()
         self._remote.close()
         for cut in (*self._cuts.values(), *((self._whole,) if self._whole else ())):
             cut.close()

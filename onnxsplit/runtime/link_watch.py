@@ -2,7 +2,6 @@
 
 import threading
 from statistics import median
-from typing import Self
 
 from onnxsplit.errors import ProtocolError, TransportError
 from onnxsplit.runtime.controller import CutController
@@ -24,7 +23,7 @@ ROUNDS = 2
 
 
 class LinkWatch:
-    """Tells a controller how the link is, from a thread of its own; also a context manager.
+    """Tells a controller how the link is, from a thread of its own.
 
     It borrows a connection from those of the runs, so that a probe and a run never share the link
     while there is one connection: each would take the other's share for the whole.
@@ -51,6 +50,10 @@ class LinkWatch:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="onnxsplit-watch", daemon=True)
 
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
     def look(self) -> None:
         """Probe once, and tell the controller."""
         try:
@@ -66,15 +69,6 @@ class LinkWatch:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Stop watching."""
-        self.close()
 
     def _watch(self) -> None:
         """Probe until stopped."""

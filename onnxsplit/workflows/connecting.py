@@ -1,76 +1,14 @@
 """``connect``: open the device's half of a bundle, and know the server by its hashes."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onnxsplit.engines.opening import open_session
-from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
-from onnxsplit.errors import BundleError, ChecksumMismatchError, UsageError
-from onnxsplit.manifest import Manifest
-from onnxsplit.model.bundle import StoredBundle, name_bundle, read_bundle
-from onnxsplit.model.loading import ModelSource, load_model
-from onnxsplit.model.merging import merge_stages
+from onnxsplit.model.bundle import read_bundle
+from onnxsplit.model.loading import ModelSource
 from onnxsplit.runtime.client_security import ClientSecurity, read_token
-from onnxsplit.runtime.device_half import (
-    DEFAULT_DEADLINE_SECONDS,
-    Chooser,
-    DeviceHalf,
-    Fallback,
-)
-from onnxsplit.runtime.messages import ModelMetadata
-from onnxsplit.runtime.remote_half import RemoteHalf
-from onnxsplit.runtime.served_stages import StageOptions
-from onnxsplit.runtime.session_models import SessionModel
-from onnxsplit.runtime.split_cuts import SplitCut, open_cut
-from onnxsplit.runtime.transports import choose_transport
-
-ALL_DEVICE = "all-device"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectOptions:
-    """How a device half reaches its server, and what it does without.
-
-    Parameters
-    ----------
-    name : str or None
-        The name under which the server half is served; the folder's without ``.split`` if None.
-    cut : str or None
-        Which of a bundle's cuts; if None that which the bundle itself describes.
-    fallback : str or None
-        ``device`` runs the whole model here while the server is away, ``error`` fails. If None,
-        ``device`` where the whole model is at hand.
-    model : path, bytes or onnx.ModelProto, optional
-        The whole model; else it is merged from the bundle's stages, if all are here.
-    depth : int
-        Requests that may travel at once.
-    deadline_seconds : float or None
-        For each run.
-    security : ClientSecurity
-    compress : bool
-        Let bodies travel compressed, where the server takes that.
-    engine : EngineOptions
-        How the device runs its stage.
-    """
-
-    name: str | None = None
-    cut: str | None = None
-    fallback: Fallback | None = None
-    model: ModelSource | None = None
-    depth: int = 1
-    deadline_seconds: float | None = DEFAULT_DEADLINE_SECONDS
-    security: ClientSecurity = field(default_factory=ClientSecurity)
-    compress: bool = False
-    engine: EngineOptions = field(default_factory=EngineOptions)
-
-    def __post_init__(self) -> None:
-        """Refuse a depth and a deadline that let nothing run."""
-        if self.depth < 1:
-            raise UsageError(f"The depth is {self.depth}; give at least 1.")
-        if self.deadline_seconds is not None and not self.deadline_seconds > 0:
-            raise UsageError(f"The deadline is {self.deadline_seconds} s; it must be positive.")
+from onnxsplit.runtime.device_half import DEFAULT_DEADLINE_SECONDS, DeviceHalf, Fallback
+from onnxsplit.workflows.adapting import make_controller, open_adaptive_half
+from onnxsplit.workflows.device_halves import ConnectOptions, choose_engine, open_half
 
 
 def connect(  # noqa: PLR0913 - one argument for each thing that a caller may want to say
@@ -85,6 +23,7 @@ def connect(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     deadline_seconds: float | None = DEFAULT_DEADLINE_SECONDS,
     security: ClientSecurity | None = None,
     compress: bool = False,
+    adaptive: bool = False,
     threads: int | None = None,
     provider: str | None = None,
 ) -> DeviceHalf:
@@ -97,7 +36,9 @@ def connect(  # noqa: PLR0913 - one argument for each thing that a caller may wa
     url : str
         The server's, such as ``http://host:8000``; reached when it is first needed.
     name, cut, fallback, model, depth, deadline_seconds, security, compress
-        As in `ConnectOptions`.
+        As in `onnxsplit.workflows.device_halves.ConnectOptions`.
+    adaptive : bool
+        Watch the link, and switch among the cuts that `cut` wrote with ``frontier=True``.
     threads, provider
         How the device runs its stage.
 
@@ -127,12 +68,9 @@ def connect(  # noqa: PLR0913 - one argument for each thing that a caller may wa
         engine=choose_engine(threads, provider),
     )
     bundle = read_bundle(Path(folder))
+    if adaptive:
+        return open_adaptive_half(bundle, url, options, make_controller(bundle, options))
     return open_half(bundle, url, options, cuts=[options.cut or ""])
-
-
-def choose_engine(threads: int | None, provider: str | None) -> EngineOptions:
-    """Return how the device runs its stage."""
-    return EngineOptions(provider=provider or CPU_PROVIDER, threads=threads or 0)
 
 
 def read_security(
@@ -151,115 +89,3 @@ def read_security(
     """
     token = None if token_file is None else read_token(token_file)
     return ClientSecurity(authorities=authorities, certificate=certificate, key=key, token=token)
-
-
-def open_half(
-    bundle: StoredBundle,
-    url: str,
-    options: ConnectOptions,
-    *,
-    cuts: list[str],
-    chooser: Chooser | None = None,
-) -> DeviceHalf:
-    """Open some cuts of a bundle; arguments and errors as of `connect`.
-
-    Parameters
-    ----------
-    cuts : list of str
-        Names; the empty one is what the bundle itself describes.
-    chooser : Chooser, optional
-        Chooses among them.
-    """
-    base = options.name or name_bundle(bundle.folder)
-    make_transport = choose_transport(url, options.security, compress=options.compress)
-    opened: dict[str, SplitCut] = {}
-    try:
-        for cut in cuts:
-            opened[cut] = _open(bundle, cut, base, options)
-        _check_depth(options.depth, opened)
-        load_whole = _find_whole(bundle, options)
-    except BaseException:
-        for done in opened.values():
-            done.close()
-        raise
-    return DeviceHalf(
-        opened,
-        RemoteHalf(make_transport, connections=options.depth),
-        chooser=chooser,
-        load_whole=load_whole,
-        deadline_seconds=options.deadline_seconds,
-    )
-
-
-def _open(bundle: StoredBundle, cut: str, base: str, options: ConnectOptions) -> SplitCut:
-    """Open one cut."""
-    manifest = bundle.manifest.at_cut(cut) if cut else replace(bundle.manifest, cuts=())
-    return open_cut(
-        bundle,
-        manifest,
-        cut=cut,
-        model=f"{base}-{cut}" if cut else base,
-        options=StageOptions(engine=options.engine, sequences=1, sequence_seconds=float("inf")),
-        open_session=open_session,
-    )
-
-
-def _check_depth(depth: int, cuts: Mapping[str, SplitCut]) -> None:
-    """Refuse several runs at a time where each needs the one before."""
-    if depth > 1 and any(cut.has_states for cut in cuts.values()):
-        raise UsageError(
-            "The model keeps states, so that each run needs the one before; leave out --depth."
-        )
-
-
-def _find_whole(bundle: StoredBundle, options: ConnectOptions) -> Callable[[], SplitCut] | None:
-    """Find the whole model to fall back to; it is loaded when it is first needed."""
-    if options.fallback == "error":
-        return None
-    manifest = bundle.manifest
-    if options.model is not None:
-        content, base_folder = _read_model(options.model, manifest)
-        return lambda: _open_whole(content, base_folder, manifest, options)
-    missing = [s.file for s in manifest.stages if not (bundle.folder / s.file).is_file()]
-    if any(cut.id == ALL_DEVICE for cut in manifest.cuts):
-        return lambda: _open(bundle, ALL_DEVICE, "", options)
-    if not missing:
-        return lambda: _merge(bundle, options)
-    if options.fallback == "device":
-        raise BundleError(
-            f"Falling back to the device needs the whole model, and {bundle.folder} lacks"
-            f" {missing[0]}; copy it there, give --model, or give --fallback error."
-        )
-    return None
-
-
-def _read_model(model: ModelSource, manifest: Manifest) -> tuple[bytes, Path | None]:
-    """Read the whole model, which must be the one that was cut."""
-    loaded = load_model(model)
-    if loaded.identity.sha256 != manifest.model.get("sha256"):
-        raise ChecksumMismatchError(
-            "The model given with --model is not the one that the bundle was cut from; give that."
-        )
-    return loaded.proto.SerializeToString(), loaded.base_folder
-
-
-def _merge(bundle: StoredBundle, options: ConnectOptions) -> SplitCut:
-    """Put the stages together and open what they make."""
-    merged = merge_stages(bundle.folder, bundle.manifest)
-    return _open_whole(merged.SerializeToString(), bundle.folder, bundle.manifest, options)
-
-
-def _open_whole(
-    content: bytes, base_folder: Path | None, manifest: Manifest, options: ConnectOptions
-) -> SplitCut:
-    """Open the whole model as a cut that leaves nothing to others."""
-    session = open_session(content, options.engine, base_folder=base_folder)
-    metadata = ModelMetadata(name="whole", inputs=session.inputs, outputs=session.outputs)
-    return SplitCut(
-        id="",
-        manifest=manifest,
-        local=SessionModel(session, metadata),
-        remote=None,
-        outputs=tuple(spec["name"] for spec in manifest.model["outputs"]),
-        has_states=False,
-    )

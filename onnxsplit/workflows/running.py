@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxsplit.errors import BundleError, UsageError
+from onnxsplit.errors import UsageError
 from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, read_bundle
 from onnxsplit.progress import Progress
 from onnxsplit.runtime.controller import CutController, Switch
 from onnxsplit.runtime.device_half import DeviceHalf
-from onnxsplit.runtime.link_watch import LinkWatch
 from onnxsplit.runtime.pipeline import Inputs, Step, WhenFull, run_pipelined
 from onnxsplit.runtime.run_summary import RunSummary, predict_parts
 from onnxsplit.runtime.run_traces import RunResult, RunTrace
 from onnxsplit.runtime.served_stages import find_states
-from onnxsplit.tiers import Link
-from onnxsplit.workflows.connecting import ConnectOptions, open_half
+from onnxsplit.workflows.adapting import make_controller, open_adaptive_half
+from onnxsplit.workflows.device_halves import ConnectOptions, open_half
 
 if TYPE_CHECKING:
     from onnxsplit.runtime.messages import Parameter
@@ -113,13 +111,14 @@ def run_bundle(
     Raises
     ------
     OnnxSplitError
-        As of `onnxsplit.workflows.connecting.connect` and of a run.
+        As of `onnxsplit.workflows.connecting.connect`, and of a run.
     """
     bundle = read_bundle(folder)
     cut = options.cut or ""
     manifest = bundle.manifest.at_cut(cut) if cut else bundle.manifest
     traces: list[RunTrace] = []
-    with _open(bundle, url, options, adaptive=adaptive) as (half, controller):
+    controller = make_controller(bundle, options) if adaptive else None
+    with _open(bundle, url, options, controller) as half:
         start = time.perf_counter()
         results = run_pipelined(
             half, _number(steps, manifest), depth=options.depth, when_full=when_full
@@ -144,52 +143,13 @@ def run_bundle(
     )
 
 
-@contextmanager
 def _open(
-    bundle: StoredBundle, url: str, options: ConnectOptions, *, adaptive: bool
-) -> Iterator[tuple[DeviceHalf, CutController | None]]:
+    bundle: StoredBundle, url: str, options: ConnectOptions, controller: CutController | None
+) -> DeviceHalf:
     """Open the device's half, with all cuts and a watched link if it is to adapt."""
-    if not adaptive:
-        with open_half(bundle, url, options, cuts=[options.cut or ""]) as half:
-            yield half, None
-        return
-    controller = make_controller(bundle, options)
-    cuts = [cut.id for cut in bundle.manifest.cuts]
-    with (
-        open_half(bundle, url, options, cuts=cuts, chooser=controller) as half,
-        LinkWatch(controller, half.remote),
-    ):
-        yield half, controller
-
-
-def make_controller(bundle: StoredBundle, options: ConnectOptions) -> CutController:
-    """Make what chooses among a bundle's cuts, beginning with the link that was planned for.
-
-    Raises
-    ------
-    UsageError
-        The bundle has no cuts to choose from, or an option leaves no choice.
-    """
-    if options.cut is not None:
-        raise UsageError("--adaptive chooses the cut; leave out --cut-id.")
-    if options.fallback == "error":
-        raise UsageError(
-            "--adaptive runs on the device while the link is down; leave out --fallback."
-        )
-    if not bundle.manifest.cuts:
-        raise UsageError(
-            f"{bundle.folder} holds a single cut; make one with several by `cut --frontier`."
-        )
-    try:
-        (link,) = bundle.manifest.plan["links"]
-        known = Link(
-            up_bytes_per_second=link["up_bytes_per_second"],
-            down_bytes_per_second=link["down_bytes_per_second"],
-            round_trip_seconds=link["round_trip_seconds"],
-        )
-        return CutController(bundle.manifest.cuts, known)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError("The plan in the manifest is malformed; cut the model again.") from error
+    if controller is None:
+        return open_half(bundle, url, options, cuts=[options.cut or ""])
+    return open_adaptive_half(bundle, url, options, controller)
 
 
 def _number(steps: Iterable[Inputs], manifest: Manifest) -> Iterator[Step]:

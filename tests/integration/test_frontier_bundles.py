@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import read_bundle
 from onnxsplit.model.shared_bundle import WEIGHTS_FILE
 from onnxsplit.objectives import Energy
+from onnxsplit.reporting.schemas import load_schema
 from onnxsplit.tiers import Link
 from tests.sample_graphs import draw_costs, read_sample
 
@@ -167,6 +169,14 @@ def test_a_cut_that_lacks_its_server_half_fails_verification(
     (copied / "split.json").write_text(json.dumps(document))
     with pytest.raises(osp.OnnxSplitError, match="Nothing gives the value"):
         osp.verify(copied, model=MODEL, batches=1)
+
+
+def test_the_manifest_keeps_to_its_schema(bundle: osp.Bundle) -> None:
+    document = json.loads((bundle.folder / "split.json").read_text())
+    jsonschema.validate(document, load_schema("bundle"))
+    del document["cuts"][0]["cost"]
+    with pytest.raises(jsonschema.ValidationError, match="cost"):
+        jsonschema.validate(document, load_schema("bundle"))
 
 
 def test_merging_gives_the_model_back(bundle: osp.Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,28 @@ def test_each_cut_of_a_bundle_of_several_can_be_run(
             assert_close(result.outputs["logits"], expected[0])
             assert result.trace.cut == entry
             assert result.trace.route == ("device" if entry == "all-device" else "split")
+
+
+def test_a_half_that_adapts_runs_and_ends(
+    tmp_path: Path, images: list[Array], expected: list[Array]
+) -> None:
+    folder = cut(tmp_path, frontier=True)
+    with osp.serve(folder, port=0) as server:
+        with osp.connect(folder, server.url, adaptive=True) as half:
+            for image, right in zip(images, expected, strict=True):
+                assert_close(half.run({"image": image}).outputs["logits"], right)
+        running = [thread.name for thread in threading.enumerate()]
+    assert "onnxsplit-watch" not in running
+
+
+def test_what_adapts_needs_cuts_and_the_choice(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cut --frontier"):
+        osp.connect(folder, "http://h", adaptive=True)
+    several = cut(tmp_path, frontier=True)
+    with pytest.raises(UsageError, match="--cut-id"):
+        osp.connect(several, "http://h", adaptive=True, cut="cut-1")
+    with pytest.raises(UsageError, match="--fallback"):
+        osp.connect(several, "http://h", adaptive=True, fallback="error")
 
 
 def _list_cuts(folder: Path) -> list[str]:

@@ -52,7 +52,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
     terminal.settle(output_format, quiet=quiet, debug=debug)
     pipe = sys.stdout.buffer
     with terminal.working() as progress:
-        from onnxsplit.workflows import connecting, running  # noqa: PLC0415 - help must not load it
+        from onnxsplit.workflows import connecting, device_halves, running  # noqa: PLC0415 - help must not load it
         from onnxsplit.workflows.run_inputs import RunInputs, find_source  # noqa: PLC0415 - likewise
         from onnxsplit.workflows.run_outputs import RunOutputs  # noqa: PLC0415 - likewise
 
@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
             folder,
             server,
             source,
-            connecting.ConnectOptions(
+            device_halves.ConnectOptions(
                 name=served_name,
                 cut=cut_id,
                 fallback=None if fallback is None else fallback.value,
@@ -78,7 +78,7 @@ def run(  # noqa: PLR0913 - typer reads one parameter for each option
                     authorities=tls_ca, certificate=tls_cert, key=tls_key, token_file=token_file
                 ),
                 compress=compress,
-                engine=connecting.choose_engine(threads, provider),
+                engine=device_halves.choose_engine(threads, provider),
             ),
             when_full=when_full.value,
             adaptive=adaptive,
