@@ -45,10 +45,16 @@ class DataPorts:
     ----------
     inputs : tuple of TensorSpec
     label : TensorSpec
+    has_classes : bool
+        Whether labels name classes, from 0 on.
+    classes : int or None
+        How many there are, where that is known.
     """
 
     inputs: tuple[TensorSpec, ...]
     label: TensorSpec
+    has_classes: bool = False
+    classes: int | None = None
 
     @property
     def fixed_rows(self) -> int | None:
@@ -215,14 +221,29 @@ def fit_batch(batch_id: str, values: Mapping[str, Array], ports: DataPorts) -> B
     Raises
     ------
     UsageError
-        An array is missing, or its shape does not fit.
+        An array is missing, its shape does not fit, or a label names no class.
     """
     found = match_names(values, ports)
+    label = _fit(values[found[LABEL_NAMES[0]]], ports.label)
+    if ports.has_classes:
+        _check_classes(label, ports.classes)
     return Batch(
         id=batch_id,
         inputs={spec.name: _fit(values[found[spec.name]], spec) for spec in ports.inputs},
-        label=_fit(values[found[LABEL_NAMES[0]]], ports.label),
+        label=label,
     )
+
+
+def _check_classes(label: Array, classes: int | None) -> None:
+    """Refuse labels that name no class; the runtime would count negative ones from the end."""
+    if not label.size:
+        return
+    least, most = int(label.min()), int(label.max())
+    if least < 0 or (classes is not None and most >= classes):
+        upto = "" if classes is None else f" to {classes - 1}"
+        raise UsageError(
+            f"The labels go from {least} to {most}, and the classes are numbered from 0{upto}."
+        )
 
 
 def _fit(value: Array, spec: TensorSpec) -> Array:

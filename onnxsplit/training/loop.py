@@ -1,5 +1,6 @@
 """The loop: epochs of steps, with evaluation and checkpoints, from any step on."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ def run_course(
     Raises
     ------
     UsageError
-        The data has no batches.
+        The data has no batches, or the loss is no number any more.
     OnnxSplitError
         A half fails.
     """
@@ -91,6 +92,7 @@ def run_course(
         for batch in islice(course.data.epoch(standing.epoch), standing.place, None):
             rate = course.schedule.at(standing.step + 1)
             figures = device.step(server, batch, rate, standing.step + 1)
+            check_loss(figures, standing.step + 1)
             steps += 1
             _take(standing, figures, seconds)
             watch(standing, figures)
@@ -127,6 +129,22 @@ def score_data(device: DeviceHalf, server: ServerPort, data: TrainingData | None
 def _evaluate(device: DeviceHalf, server: ServerPort, batch: Batch) -> Score:
     """Score one batch."""
     return device.evaluate(server, batch)
+
+
+def check_loss(figures: StepFigures, step: int) -> None:
+    """Stop where there is nothing left to learn from.
+
+    Raises
+    ------
+    UsageError
+        The loss is no number any more.
+    """
+    if not math.isfinite(figures.score.loss):
+        raise UsageError(
+            f"The loss is {figures.score.loss} at step {step}: the training has diverged, or the"
+            " data holds values that are not finite. Lower the learning rate, or give --warmup;"
+            " checkpoints of earlier steps stay as they are."
+        )
 
 
 def _take(standing: Standing, figures: StepFigures, seconds: dict[str, float]) -> None:

@@ -27,7 +27,7 @@ from onnxsplit.engines.port import Array
 from onnxsplit.errors import UsageError
 from onnxsplit.training.data import TrainingData
 from onnxsplit.training.device import DeviceHalf
-from onnxsplit.training.loop import Course, Standing, Watch, score_data
+from onnxsplit.training.loop import Course, Standing, Watch, check_loss, score_data
 from onnxsplit.training.ports import ServerPort
 from onnxsplit.training.results import EpochFigures
 from onnxsplit.training.scores import Tally
@@ -197,6 +197,7 @@ def _learn(
     for batch in islice(data.epoch(standing.epoch), left):
         rate = course.schedule.at(standing.step + 1)
         figures = device.step(server, batch, rate, standing.step + 1)
+        check_loss(figures, standing.step + 1)
         standing.step += 1
         standing.place += 1
         standing.tally.add(figures.score)

@@ -40,6 +40,8 @@ class TrainingSection:
         The value that accuracy is told of.
     class_axis : int or None
         Of the predictions; None where labels are no classes.
+    classes : int or None
+        How many there are, where that is known.
     stages, evaluation : tuple of StageFile
     states : mapping of str to str
         Tier to the file of its state before the first step.
@@ -61,6 +63,7 @@ class TrainingSection:
     label: TensorSpec
     predictions: str
     class_axis: int | None
+    classes: int | None
     stages: tuple[StageFile, ...]
     evaluation: tuple[StageFile, ...]
     states: Mapping[str, str]
@@ -73,7 +76,12 @@ class TrainingSection:
     @property
     def ports(self) -> DataPorts:
         """What data must have."""
-        return DataPorts(inputs=self.inputs, label=self.label)
+        return DataPorts(
+            inputs=self.inputs,
+            label=self.label,
+            has_classes=self.class_axis is not None,
+            classes=self.classes,
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -90,6 +98,7 @@ class TrainingSection:
             "label": spec_to_json(self.label),
             "predictions": self.predictions,
             "class_axis": self.class_axis,
+            "classes": self.classes,
             "stages": [stage.to_json() for stage in self.stages],
             "evaluation": [stage.to_json() for stage in self.evaluation],
             "states": dict(self.states),
@@ -120,6 +129,7 @@ class TrainingSection:
                 label=spec_from_json(document["label"]),
                 predictions=document["predictions"],
                 class_axis=document["class_axis"],
+                classes=document["classes"],
                 stages=tuple(StageFile.from_json(entry) for entry in document["stages"]),
                 evaluation=tuple(StageFile.from_json(entry) for entry in document["evaluation"]),
                 states=dict(document["states"]),

@@ -7,10 +7,10 @@ from typing import Any
 
 from onnxsplit.autodiff.halves.parameters import Variable, apply_variables, load_weights
 from onnxsplit.engines.port import Array, EngineOptions
-from onnxsplit.errors import ParityError
+from onnxsplit.errors import BundleError, OutputError, ParityError
 from onnxsplit.evidence import ParityResult
-from onnxsplit.manifest import Manifest, StageEntry
-from onnxsplit.model.bundle import StoredBundle, write_bundle
+from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.model.bundle import StoredBundle, list_files, read_bundle, write_bundle
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import LoadedModel, load_model
 from onnxsplit.model.merging import merge_stages
@@ -49,6 +49,33 @@ class TrainedBundle:
     stored: StoredBundle
     model: Path
     parity: ParityResult
+
+
+def holds_trained(target: Path, bundle: StoredBundle) -> bool:
+    """Tell whether a folder holds what an earlier training of the same bundle wrote, alone."""
+    try:
+        manifest = read_bundle(target).manifest
+    except BundleError:
+        return False
+    ours = {MANIFEST_FILE, *list_files(manifest)}
+    source = (manifest.trained or {}).get("source_sha256")
+    is_same = source is not None and source == bundle.manifest.model.get("sha256")
+    return is_same and {entry.name for entry in target.iterdir()} <= ours
+
+
+def check_output(target: Path, *, replaces: bool) -> None:
+    """Refuse a folder that is taken, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        It holds something else than an earlier training of the same bundle.
+    """
+    if not replaces and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(
+            f"{target} is there already and is no training of this bundle; give --force to replace"
+            " it whole, or choose another folder."
+        )
 
 
 def build_trained(

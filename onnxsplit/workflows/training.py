@@ -21,7 +21,7 @@ from onnxsplit.training.remote import RemoteServer
 from onnxsplit.training.results import EpochFigures, TrainingResult
 from onnxsplit.training.rounds import Fleet, run_rounds
 from onnxsplit.training.section import TrainingSection, read_section
-from onnxsplit.workflows.trained import write_trained
+from onnxsplit.workflows.trained import check_output, holds_trained, write_trained
 from onnxsplit.workflows.training_keeper import Keeper
 from onnxsplit.workflows.training_requests import TrainingRequest, TrainingWishes
 from onnxsplit.workflows.training_servers import (
@@ -110,6 +110,8 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     check_files(bundle.folder, bundle.manifest)
     target = Path(output) if output is not None else _name_output(bundle.folder)
     check_place(target.resolve(), target, {"the bundle": bundle.folder})
+    replaces = force or holds_trained(target, bundle)
+    check_output(target, replaces=replaces)
     fleet, course = _plan_course(section, (data, *other_clients), evaluation, request)
     keeper = Keeper(
         folder=None if checkpoint is None else Path(checkpoint),
@@ -136,7 +138,7 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
             options,
             progress,
             steps=training.standing.step,
-            force=force,
+            force=replaces,
         )
     measured = _measure_step(training.epochs, section)
     result = TrainingResult(

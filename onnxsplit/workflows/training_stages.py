@@ -136,6 +136,7 @@ class TrainingWriter:
             label=self.halves.forward.head.label,
             predictions=self.halves.forward.head.predictions[0],
             class_axis=self.halves.forward.head.class_axis,
+            classes=self._count_classes(),
             stages=stages,
             evaluation=evaluation,
             states=states,
@@ -170,6 +171,15 @@ class TrainingWriter:
         state = {n: s.value for n, s in self.halves.states.items() if s.place == place}
         save_state(folder / name, state, {"tier": self.tiers[place], "step": "0"})
         return name
+
+    def _count_classes(self) -> int | None:
+        """Return how many classes there are, where the model says so."""
+        head = self.halves.forward.head
+        spec = self.prepared.tensors.get(head.predictions[0])
+        if head.class_axis is None or spec is None or spec.shape is None:
+            return None
+        size = spec.shape[head.class_axis]
+        return size if isinstance(size, int) else None
 
     def _note_labels(self) -> tuple[str, ...]:
         """Say what private labels cost that the plan does not know of."""

@@ -1,11 +1,11 @@
-"""What a training step takes beyond an inference, by operator type, over sample networks.
+"""Backward over forward seconds of a training step, by operator type, over sample networks.
 
-Each network is profiled twice, as users profile it: an inference, and with ``--training`` an
-unsplit step. In a network the ratio of a type is what the step takes beyond the inference of the
-groups that it dominates (the way back, the update, and what the forward pass loses where weights
-are inputs), over their inference. Told is the median over the networks in which the type takes at
-least a hundredth of the time. These are the ratios that stand in where nobody measured
-(`planning.costs.backward`).
+Each network's unsplit step is profiled as users do it, with ``--training``. Both directions are
+kernels of the same runs, so that a busy machine disturbs both alike. In a network the ratio of a
+type is the way back and the update of the groups that it dominates, over their forward pass; told
+is the median over the networks in which the type takes at least a hundredth of the forward time.
+These are the ratios that stand in where nobody measured (`planning.costs.backward`). An inference
+is measured beside: where weights are inputs, a forward pass takes longer.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.engines.environment import describe_machine
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.planning.costs.backward import find_dominant_type
-from onnxsplit.profiles import Profile
 from onnxsplit.progress import SilentProgress
 from onnxsplit.workflows.benches import MeasuringOptions
 from onnxsplit.workflows.costing import measure_here
@@ -44,7 +43,7 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
 
 BATCH = 8
 _LEAST_SHARE = 0.01
-"""Of an inference, below which a type is too small to be measured."""
+"""Of the forward pass, below which a type is too small to be measured."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -85,34 +84,24 @@ def _prepare(name: str) -> PreparedModel:
 
 
 def _compare(prepared: PreparedModel, measuring: MeasuringOptions) -> dict[str, Any]:
-    """Measure a network both ways, and what a step takes beyond an inference by type."""
+    """Measure a network and compare the directions of its step by type."""
     progress = SilentProgress()
     inference = measure_here(prepared, "device", measuring, progress)
     step = measure_training(prepared, "device", Recipe(), measuring, progress)
-    spent = _spread(step)
     forward: dict[str, float] = {}
-    both: dict[str, float] = {}
-    for group in inference.groups:
+    backward: dict[str, float] = {}
+    for group in step.groups:
         kind = find_dominant_type(group, prepared.graph)
         forward[kind] = forward.get(kind, 0.0) + group.seconds
-        both[kind] = both.get(kind, 0.0) + sum(spent[name] for name in group.operators)
+        backward[kind] = backward.get(kind, 0.0) + (group.backward_seconds or 0.0)
     whole = sum(forward.values())
     return {
         "inference_seconds": round(inference.total_seconds, 6),
-        "step_forward_seconds": round(sum(group.seconds for group in step.groups), 6),
-        "step_backward_seconds": round(sum(g.backward_seconds or 0.0 for g in step.groups), 6),
+        "forward_seconds": round(whole, 6),
+        "backward_seconds": round(sum(backward.values()), 6),
         "ratios": {
-            kind: round(both[kind] / seconds - 1, 2)
+            kind: round(backward[kind] / seconds, 2)
             for kind, seconds in forward.items()
             if seconds >= _LEAST_SHARE * whole
         },
-    }
-
-
-def _spread(step: Profile) -> dict[str, float]:
-    """Return the seconds of each operator in a step, forward and backward."""
-    return {
-        name: (group.seconds + (group.backward_seconds or 0.0)) / len(group.operators)
-        for group in step.groups
-        for name in group.operators
     }

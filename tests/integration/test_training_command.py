@@ -13,7 +13,7 @@ import onnxsplit as osp
 from onnxsplit.cli.application import run
 from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import Array, EngineOptions
-from onnxsplit.errors import BundleError, ChecksumMismatchError, UsageError
+from onnxsplit.errors import BundleError, ChecksumMismatchError, OutputError, UsageError
 from onnxsplit.training.results import TrainingResult
 from tests.contract.workshop import fit
 from tests.training_models import draw_batch, make_perceptron, save_data
@@ -163,6 +163,24 @@ def test_an_iterable_of_batches_trains_what_a_file_does(here: Path) -> None:
     one = osp.train(here / "net.split", pairs, output=here / "pairs", force=True, threads=1)
     other = train(here, "file", shuffle=False, epochs=1, learning_rate=0.01)
     assert one.epochs[0].score == other.epochs[0].score
+
+
+def test_a_training_that_diverges_stops_and_says_so(here: Path) -> None:
+    data = make_data(ROWS, 1)
+    data["x"][7, 3] = np.nan
+    with pytest.raises(UsageError, match=r"The loss is nan at step \d: .*diverged"):
+        osp.train(here / "net.split", data, output=here / "diverged", threads=1)
+    assert not (here / "diverged").exists()
+
+
+def test_an_output_that_is_taken_is_refused_before_any_work(here: Path) -> None:
+    taken = here / "taken"
+    taken.mkdir()
+    (taken / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="no training of this bundle"):
+        osp.train(here / "net.split", make_data(ROWS, 1), output=taken)
+    for _ in range(2):  # what an earlier training of the bundle wrote is replaced
+        osp.train(here / "net.split", make_data(ROWS, 1), output=here / "twice", threads=1)
 
 
 def test_what_can_not_be_trained_says_why(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,15 @@ def test_data_that_does_not_fit_is_refused(arrays: dict[str, Array], message: st
         open_data(arrays, PORTS, batch_size=2, seed=0)
 
 
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_labels_that_name_no_class_are_refused(wrong: int) -> None:
+    ports = DataPorts(inputs=PORTS.inputs, label=PORTS.label, has_classes=True, classes=4)
+    label = np.array([0, 3, wrong, 1])
+    data = open_data({"x": np.zeros((4, 3)), "label": label}, ports, batch_size=4, seed=0)
+    with pytest.raises(UsageError, match="numbered from 0 to 3"):
+        next(iter(data.epoch(1)))
+
+
 def test_batches_of_another_shape_are_refused() -> None:
     data = open_data({"x": np.zeros((4, 7)), "y": np.zeros(4)}, PORTS, batch_size=2, seed=0)
     with pytest.raises(UsageError, match=r"\[2, 7\].*\['N', 3\]"):
