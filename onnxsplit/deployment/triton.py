@@ -99,9 +99,7 @@ def _write_values(field: str, specs: Sequence[TensorSpec], *, is_batched: bool) 
         yield f"  name: {quote(spec.name)}"
         yield f"  data_type: {_name_type(spec)}"
         dims = _list_dims(spec)[1 if is_batched else 0 :]
-        yield f"  dims: [ {', '.join(map(str, dims)) or 1} ]"
-        if not dims:
-            yield "  reshape { shape: [ ] }"
+        yield f"  dims: [ {', '.join(map(str, dims))} ]"
         yield "}"
 
 
@@ -121,9 +119,10 @@ def _list_dims(spec: TensorSpec) -> list[int]:
             f"Triton must know how many dims {spec.name!r} has;"
             " the model does not say, so declare its shape and cut again."
         )
-    if 0 in spec.shape:
+    if not spec.shape or 0 in spec.shape:
         raise UnsupportedModelError(
-            f"Triton takes no dim of 0, and {spec.name!r} is {list(spec.shape)}; cut elsewhere."
+            f"Triton takes no scalars and no dims of 0, and {spec.name!r} is {list(spec.shape)};"
+            " cut elsewhere, or export for another engine."
         )
     return [dim if isinstance(dim, int) else -1 for dim in spec.shape]
 

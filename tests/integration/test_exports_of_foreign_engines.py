@@ -15,7 +15,7 @@ from onnxsplit.manifest import StageEntry
 from onnxsplit.model.bundle import read_bundle
 from tests.foreign.environment import RAY, ServerRefusedError, run_program
 from tests.foreign.triton_server import run_triton
-from tests.served_bundles import write_batched, write_typed
+from tests.served_bundles import BATCHED_FEEDS, write_batched, write_typed
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,6 @@ def test_triton_reads_every_name_and_type_as_it_was_written(tmp_path: Path) -> N
     bundle = write_typed(tmp_path / "typed.split")
     specs = [
         TensorSpec(name='a"b\\c\n\té/:0', dtype="bfloat16", shape=(1, "n")),
-        TensorSpec(name="scalar", dtype="float32", shape=()),
         *bundle.manifest.stages[-1].inputs,
     ]
     stage = StageEntry(
@@ -69,7 +68,6 @@ def test_triton_reads_every_name_and_type_as_it_was_written(tmp_path: Path) -> N
         assert [entry["name"] for entry in config[side]] == [spec.name for spec in specs]
         assert config[side][0]["data_type"] == "TYPE_BF16"
         assert config[side][0]["dims"] == ["1", "-1"]
-        assert config[side][1]["reshape"] == {}
     assert config["parameters"]["tier"] == {"string_value": "über"}
 
 
@@ -81,6 +79,20 @@ def test_yaml_is_read_as_it_was_meant(tmp_path: Path) -> None:
     model = document["spec"]["predictor"]["model"]
     assert model["storageUri"] == "s3://yes/no: #1 é😀"
     assert model["ports"] == [{"name": "h2c", "protocol": "TCP", "containerPort": 9000}]
+
+
+def test_triton_loads_models_that_it_may_batch_and_those_that_it_may_not(tmp_path: Path) -> None:
+    bundle = write_batched(tmp_path / "net.split")
+    osp.export(bundle.folder, tmp_path / "repo", to="triton", dynamic_batching=True, instances=2)
+    config = (tmp_path / "repo" / "net" / "config.pbtxt").read_text(encoding="utf-8")
+    assert "dynamic_batching { }" in config
+    (tmp_path / "run").mkdir()
+    with (
+        run_triton(tmp_path / "repo", tmp_path / "run") as ports,
+        osp.connect(bundle.folder, f"grpc://127.0.0.1:{ports.grpc}", fallback="error") as half,
+    ):
+        result = half.run(BATCHED_FEEDS)
+    assert result.outputs["y"].shape == (2, 2)
 
 
 def test_triton_refuses_a_configuration_that_is_wrong(tmp_path: Path) -> None:
