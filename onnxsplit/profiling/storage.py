@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -109,22 +109,39 @@ def write_bytes(content: bytes, path: Path, what: str) -> None:
     OutputError
         It can't be written.
     """
+    write_parts((content,), path, what)
+
+
+def write_parts(parts: Iterable[bytes], path: Path, what: str) -> None:
+    """Write a file part by part, as `write_text` does, without holding all of it in memory.
+
+    Raises
+    ------
+    OutputError
+        It can't be written.
+    """
     with translate_failures(f"The {what} {path}"):
         if path.exists() and not path.is_file():
-            path.write_bytes(content)
+            _write_all(parts, path)
         else:
-            _replace(path, content)
+            _replace(path, parts)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, parts: Iterable[bytes]) -> None:
     """Write beside the file, then rename; what a link points to is replaced, not the link."""
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        draft.write_bytes(content)
+        _write_all(parts, draft)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _write_all(parts: Iterable[bytes], path: Path) -> None:
+    """Write parts one after the other."""
+    with path.open("wb") as stream:
+        stream.writelines(parts)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+from collections.abc import Iterator
 
 import numpy as np
 
-from onnxsplit.simulation.results import SimulationResult
+from onnxsplit.simulation.results import Outcome, SimulationResult
 
 COLUMNS = (
     "seed",
@@ -22,40 +23,52 @@ COLUMNS = (
 )
 
 
-def write_rows(result: SimulationResult) -> str:
-    """Write a result's decisions, policy by policy.
+def write_rows(result: SimulationResult) -> Iterator[bytes]:
+    """Write a result's decisions, policy by policy and epoch by epoch.
 
     Parameters
     ----------
     result : SimulationResult
 
-    Returns
-    -------
-    str
-        Epochs and devices are counted from 0; crossings are separated by spaces.
+    Yields
+    ------
+    bytes
+        Parts of the file. Epochs and devices are counted from 0; crossings are separated by spaces.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    met = result.encounters
+    yield (",".join(COLUMNS) + "\n").encode()
+    seeds, epochs, _ = result.encounters.devices.shape
     for outcome in result.outcomes:
-        for seed, epoch, served in np.ndindex(*met.devices.shape):
-            place = (seed, epoch, served)
-            device = int(met.devices[place])
-            cut = outcome.cuts[outcome.chosen[place]]
-            writer.writerow(
-                (
-                    result.seeds[seed],
-                    epoch,
-                    device,
-                    result.device_names[device],
-                    outcome.name,
-                    f"{met.up_bytes_per_second[place]:.6g}",
-                    f"{met.down_bytes_per_second[place]:.6g}",
-                    f"{outcome.seconds[place]:.9g}",
-                    cut.placement.verdict,
-                    cut.on_device,
-                    " ".join(cut.crossings),
-                )
-            )
-    return text.getvalue()
+        for seed, epoch in np.ndindex(seeds, epochs):
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerows(_list_rows(result, outcome, seed, epoch))
+            yield text.getvalue().encode()
+
+
+def _list_rows(
+    result: SimulationResult, outcome: Outcome, seed: int, epoch: int
+) -> Iterator[tuple[object, ...]]:
+    """Yield the decisions of one epoch."""
+    met, here = result.encounters, (seed, epoch)
+    for device, up, down, seconds, number in zip(
+        met.devices[here].tolist(),
+        met.up_bytes_per_second[here].tolist(),
+        met.down_bytes_per_second[here].tolist(),
+        outcome.seconds[here].tolist(),
+        outcome.chosen[here].tolist(),
+        strict=True,
+    ):
+        cut = outcome.cuts[number]
+        yield (
+            result.seeds[seed],
+            epoch,
+            device,
+            result.device_names[device],
+            outcome.name,
+            f"{up:.6g}",
+            f"{down:.6g}",
+            f"{seconds:.9g}",
+            cut.placement.verdict,
+            cut.on_device,
+            " ".join(cut.crossings),
+        )

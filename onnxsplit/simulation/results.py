@@ -64,7 +64,8 @@ class Outcome:
     parts : mapping of (str, str) to float
         Kind, and tier or link, to the seconds of all together.
     prepare_seconds, decide_seconds : float
-        What making it ready, and all its decisions together, took here.
+        What making it ready, and all its decisions together, took here. What several policies
+        share counts for the first of them.
     """
 
     name: str

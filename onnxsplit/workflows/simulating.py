@@ -9,7 +9,7 @@ from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import UsageError
 from onnxsplit.planning.costs.question import DataPlaces
 from onnxsplit.profiles import Profile
-from onnxsplit.profiling.storage import write_bytes, write_text
+from onnxsplit.profiling.storage import write_bytes, write_parts, write_text
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.reporting.charts import chart_simulation
 from onnxsplit.reporting.charts_png import check_matplotlib, draw_png
@@ -88,7 +88,7 @@ def simulate(
     }
     result = run_scenario(asked, prepared.graph, profiles, _find_places(prepared), progress)
     if csv is not None:
-        write_text(write_rows(result), Path(csv), "table")
+        write_parts(write_rows(result), Path(csv), "table")
     if plot is not None:
         _draw(result, Path(plot))
     return result

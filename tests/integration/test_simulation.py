@@ -269,6 +269,22 @@ def test_private_inputs_never_leave_a_device_under_any_policy(tmp_path: Path, ki
     assert {name for cut in free.find("server-only").cuts for name in cut.crossings} == {"image"}
 
 
+def test_a_machine_with_a_profile_of_its_own_is_not_scaled_by_its_board(tmp_path: Path) -> None:
+    path = write_scenario(tmp_path, "latency")
+    own = replace(
+        draw_costs(read_sample("googlenet"))["device"], model=read_sample("googlenet").identity
+    )
+    write_profile(own, tmp_path / "own.json")
+    text = path.read_text().replace('name = "slow"', 'name = "slow"\nprofile = "own.json"')
+    path.write_text(text)
+    result = osp.simulate(path)
+    alone = result.find("device-only")
+    kinds = np.array(result.device_names)[result.encounters.devices]
+    assert alone.seconds[kinds == "slow"] == pytest.approx(own.total_seconds)
+    assert not any("slow was not measured" in sentence for sentence in result.assumptions)
+    assert any("fast was not measured" in sentence for sentence in result.assumptions)
+
+
 def test_one_seed_tells_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = osp.simulate(write_scenario(tmp_path, "latency"), seeds=1)
     assert result.to_json()["policies"][0]["total_seconds"]["low"] is None
