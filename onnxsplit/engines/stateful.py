@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 
 from onnxsplit.engines.device import find_device
 from onnxsplit.engines.failures import translate_failures
@@ -136,7 +138,7 @@ def open_stateful(
         The provider is not available.
     """
     settings = build_settings(options, None)
-    keep_roundings(settings)
+    keep_roundings(settings, blocked_layout=_holds_convolutions(model))
     native = load_native(model, settings, options)
     session = OrtStatefulSession(native, state, updates, find_device(options) or _HOST)
     given = {argument.name for argument in native.get_outputs()}
@@ -144,6 +146,17 @@ def open_stateful(
         if output not in given or name not in state.names:
             raise ModelError(f"The model does not give {output!r} as the next value of {name!r}.")
     return session
+
+
+def _holds_convolutions(model: bytes | Path) -> bool:
+    """Tell whether a model has convolutions of constant weights: frozen ones."""
+    content = model if isinstance(model, bytes) else model.read_bytes()
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except DecodeError:
+        return False  # what is wrong with it onnxruntime says when it loads it
+    stored = {tensor.name for tensor in graph.initializer}
+    return any(node.op_type == "Conv" and node.input[1] in stored for node in graph.node)
 
 
 class OrtStatefulSession:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.engines.stateful import OrtState, open_stateful
+from onnxsplit.errors import ModelError
 
 _OPTIONS = EngineOptions(threads=1)
 _SHAPES: dict[str, tuple[int, ...]] = {
@@ -19,6 +20,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "other": (64, 96),
     "q": (2, 16, 512),
     "k": (2, 512, 24),
+    "image": (2, 32, 7, 7),
 }
 
 _Arrays = Mapping[str, NDArray[Any]]
@@ -42,6 +44,7 @@ def _run(nodes: str, feeds: _Arrays, result: str) -> NDArray[Any]:
         ("t = Gemm(a, b)", "y = Sum(t, other)", ("a", "b", "other")),
         ("t = MatMul(q, k)", "y = Div(t, scale)", ("q", "k")),
         ("t = Mul(q, scale)", "y = MatMul(t, k)", ("q", "k")),
+        ("t = HardSwish(image)", "y = GlobalAveragePool(t)", ("image",)),
     ],
 )
 def test_two_operators_in_one_model_give_the_bits_that_they_give_in_two(
@@ -55,3 +58,8 @@ def test_two_operators_in_one_model_give_the_bits_that_they_give_in_two(
     apart = _run(second, {**behind, "t": between}, "y")
     together = _run(f"{first} {second}", drawn, "y")
     np.testing.assert_array_equal(together, apart)
+
+
+def test_what_is_no_model_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ModelError, match="load the model"):
+        open_stateful(b"no model", OrtState({}, _OPTIONS), {}, _OPTIONS)
