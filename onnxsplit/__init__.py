@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from onnxsplit.workflows.cutting import cut as cut
     from onnxsplit.workflows.exports import Export as Export
     from onnxsplit.workflows.exports import export as export
+    from onnxsplit.workflows.flower_apps import make_client_app as make_client_app
+    from onnxsplit.workflows.flower_apps import make_server_app as make_server_app
     from onnxsplit.workflows.frontiers import frontier as frontier
     from onnxsplit.workflows.hosting import host as host
     from onnxsplit.workflows.inspection import inspect as inspect
@@ -81,6 +83,8 @@ _HOMES = {
     "frontier": "workflows.frontiers",
     "host": "workflows.hosting",
     "inspect": "workflows.inspection",
+    "make_client_app": "workflows.flower_apps",
+    "make_server_app": "workflows.flower_apps",
     "merge": "workflows.merging",
     "plan": "workflows.planning",
     "ProbedLink": "workflows.probing",
@@ -121,6 +125,8 @@ __all__ = [
     "frontier",
     "host",
     "inspect",
+    "make_client_app",
+    "make_server_app",
     "merge",
     "plan",
     "probe",

@@ -55,10 +55,7 @@ class Fleet:
 
     def order(self, epoch: int) -> list[int]:
         """Return in which order the clients learn in a round."""
-        places = np.arange(len(self.clients))
-        if self.scheme == "splitfed-v2":
-            places = np.random.default_rng([self.seed, epoch]).permutation(places)
-        return [int(place) for place in places]
+        return order_clients(len(self.clients), self.scheme, seed=self.seed, epoch=epoch)
 
     def count(self) -> int | None:
         """Return by how many steps a round brings the halves on; None if that is not known."""
@@ -124,6 +121,23 @@ def run_rounds(
         )
         standing.epoch, standing.place, standing.tally = standing.epoch + 1, 0, Tally()
         yield figures
+
+
+def order_clients(count: int, scheme: Scheme, *, seed: int, epoch: int) -> list[int]:
+    """Return in which order clients learn in a round: as given, but for ``splitfed-v2``.
+
+    Parameters
+    ----------
+    count : int
+    scheme : str
+    seed : int
+    epoch : int
+        The round, counted from 1.
+    """
+    places = np.arange(count)
+    if scheme == "splitfed-v2":
+        places = np.random.default_rng([seed, epoch]).permutation(places)
+    return [int(place) for place in places]
 
 
 def average(states: Sequence[Mapping[str, Array]], weights: Sequence[float]) -> dict[str, Array]:

@@ -1,8 +1,9 @@
 """Environments of foreign programs, whose pins clash with ours; ``.ci/run`` makes them.
 
 ``FOREIGN_ENVIRONMENT`` names a virtual environment with NVIDIA's client and server, made by
-``pip install -r tests/foreign/requirements.txt``, and ``FOREIGN_RAY`` one with Ray Serve and our
-own dependencies, made by ``pip install "ray[serve]" ".[serve]"``.
+``pip install -r tests/foreign/requirements.txt``, ``FOREIGN_RAY`` one with Ray Serve and our
+own dependencies, made by ``pip install "ray[serve]" ".[serve]"``, and ``FOREIGN_FLOWER`` one with
+Flower, made by ``pip install ".[flower,serve,train]"``.
 """
 
 import http.client
@@ -19,6 +20,7 @@ import pytest
 
 NVIDIA = "FOREIGN_ENVIRONMENT"
 RAY = "FOREIGN_RAY"
+FLOWER = "FOREIGN_FLOWER"
 START_SECONDS = 120.0
 FOLDER = Path(__file__).parent
 
