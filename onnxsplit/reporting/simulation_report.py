@@ -1,5 +1,6 @@
 """Simulations as pages."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ _STRETCHES = 8
 """Into how many stretches the course of time is divided."""
 
 _MOST_CUTS = 12
+_MOST_COLUMNS = 5
 
 
 def describe_simulation(result: SimulationResult) -> Page:
@@ -27,7 +29,7 @@ def describe_simulation(result: SimulationResult) -> Page:
         Sentence(text=_word_outcome(result), tone="strong"),
         Sentence(text=_word_links(result)),
         _list_policies(result),
-        _list_parts(result),
+        *_list_parts(result),
         _list_cuts(result),
         _list_depths(result),
         Sentence(text=_word_decisions(result), tone="quiet"),
@@ -96,19 +98,22 @@ def _list_policies(result: SimulationResult) -> Table:
     return Table(title=title, columns=columns, rows=tuple(rows))
 
 
-def _list_parts(result: SimulationResult) -> Table:
-    """List what each policy's delay is made of."""
-    parts = [_join_parts(outcome) for outcome in result.outcomes]
-    kinds = dict.fromkeys(kind for joined in parts for kind in joined)
-    rows = tuple((kind, *(_word_part(joined, kind) for joined in parts)) for kind in kinds)
-    columns = (
-        Column(title="part"),
-        *(
-            Column(title=outcome.name.replace("-", " "), alignment="right", is_name=True)
-            for outcome in result.outcomes
-        ),
-    )
-    return Table(title="What the delay is made of, in percent", columns=columns, rows=rows)
+def _list_parts(result: SimulationResult) -> tuple[Table, ...]:
+    """List what each policy's delay is made of, a few policies in a table."""
+    kinds = dict.fromkeys(kind for outcome in result.outcomes for kind in _join_parts(outcome))
+    groups = math.ceil(len(result.outcomes) / _MOST_COLUMNS)
+    tables: list[Table] = []
+    for places in np.array_split(np.arange(len(result.outcomes)), groups):
+        outcomes = [result.outcomes[place] for place in places]
+        parts = [_join_parts(outcome) for outcome in outcomes]
+        columns = (
+            Column(title="part"),
+            *(Column(title=outcome.name, alignment="right") for outcome in outcomes),
+        )
+        rows = tuple((kind, *(_word_part(joined, kind) for joined in parts)) for kind in kinds)
+        title = "What the delay is made of, in percent" + (" (continued)" if tables else "")
+        tables.append(Table(title=title, columns=columns, rows=rows))
+    return tuple(tables)
 
 
 def _word_part(parts: dict[str, float], kind: str) -> str:
