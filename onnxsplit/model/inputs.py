@@ -176,8 +176,10 @@ def _read_arrays(archive: Path | BinaryIO, name: str) -> dict[str, Array]:
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {name}.") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # numpy takes whatever it does not know for a pickle, and would tell how to trust it.
+        reason = "it is no archive, or holds objects" if "pickle" in str(error) else str(error)
         raise UsageError(
-            f"{name} can't be read as .npz ({error}); save plain arrays with numpy.savez."
+            f"{name} can't be read as .npz ({reason}); save plain arrays with numpy.savez."
         ) from error
 
 

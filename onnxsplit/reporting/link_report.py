@@ -8,6 +8,9 @@ from onnxsplit.runtime.link_probe import LinkMeasurement, MeasuredRate
 from onnxsplit.runtime.tcp_figures import TcpFigures
 from onnxsplit.units import format_rate
 
+UNSURE = 0.1
+"""Relative half width of an interval from which the reader is warned."""
+
 
 def describe_link(
     measurement: LinkMeasurement, passive: TcpFigures | None, *, output: Path | None
@@ -34,12 +37,25 @@ def describe_link(
         table,
         Sentence(text=trips),
     ]
+    if any(_is_unsure(rate) for rate in (measurement.up, measurement.down)):
+        blocks.append(
+            Sentence(
+                text="A rate is not sure yet; measure for longer with --budget, or when the link"
+                " and both machines have less else to do.",
+                tone="warning",
+            )
+        )
     if passive is not None:
         least = word_duration(passive.least_round_trip_seconds)
         blocks.append(Sentence(text=f"The system's own least round trip is {least}.", tone="quiet"))
     if output is not None:
         blocks.append(Sentence(text=f"Wrote {output}. Give it to `cut` by --link {output}."))
     return tuple(blocks)
+
+
+def _is_unsure(rate: MeasuredRate) -> bool:
+    """Tell whether a rate may be another one altogether."""
+    return rate.interval_relative is None or rate.interval_relative > UNSURE
 
 
 def _row(way: str, rate: MeasuredRate) -> tuple[str, ...]:

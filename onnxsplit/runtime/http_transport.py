@@ -1,7 +1,6 @@
 """A transport over HTTP/1.1: one warm connection to one server."""
 
 import http.client
-import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,19 @@ from typing import Self
 
 from onnxsplit.errors import ProtocolError, RequestError, TransportError, UsageError
 from onnxsplit.runtime import compression
-from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
+from onnxsplit.runtime.bodies import Body
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.deadlines import Deadline, DeadlineSocket
 from onnxsplit.runtime.exchanges import Exchange
 from onnxsplit.runtime.exported_facts import read_facts
 from onnxsplit.runtime.http_address import HttpAddress
+from onnxsplit.runtime.http_answers import (
+    LARGEST_RESPONSE_BYTES,
+    HttpAnswer,
+    find_head,
+    read_sentence,
+    receive_body,
+)
 from onnxsplit.runtime.http_failures import explain_refusal, translate_failures
 from onnxsplit.runtime.message_codec import decode_response, encode_request
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata, Parameter
@@ -25,21 +31,8 @@ from onnxsplit.runtime.tcp_figures import TcpFigures, read_tcp_figures
 
 READY_SECONDS = 2.0
 DESCRIBE_SECONDS = 15.0
-LARGEST_RESPONSE_BYTES = 2**31
 _OK = 200
-_CHUNK_BYTES = 2**20
-_LONGEST_SENTENCE = 500
 _NO_BODY = Body(buffers=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """A response as it came in."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes | bytearray
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +103,7 @@ class HttpTransport:
         answer = self._ask("POST", path, sent, timeout_seconds)
         received = time.perf_counter()
         with self._judging():
-            response = decode_response(answer.data, head_bytes=_find_head(answer.headers))
+            response = decode_response(answer.data, head_bytes=find_head(answer.headers))
         self._exchange = Exchange(
             encode_seconds=encoded - start,
             wait_seconds=received - encoded,
@@ -173,7 +166,7 @@ class HttpTransport:
         """Whether a connection is open, as far as is known here."""
         return self._connection is not None and self._connection.sock is not None
 
-    def _ask(self, method: str, path: str, body: Body, timeout_seconds: float | None) -> _Answer:
+    def _ask(self, method: str, path: str, body: Body, timeout_seconds: float | None) -> HttpAnswer:
         """Send a request and receive its response; whatever fails closes the connection."""
         deadline = Deadline.after(timeout_seconds)
         try:
@@ -186,7 +179,7 @@ class HttpTransport:
             raise
         answer = self._unpack(answer)
         if answer.status != _OK:
-            raise explain_refusal(self._address, answer.status, _read_sentence(answer.data))
+            raise explain_refusal(self._address, answer.status, read_sentence(answer.data))
         return answer
 
     def _pack(self, body: Body) -> Body:
@@ -198,7 +191,7 @@ class HttpTransport:
             return body
         return PackedBody(buffers=(packed,), head_bytes=body.head_bytes)
 
-    def _unpack(self, answer: _Answer) -> _Answer:
+    def _unpack(self, answer: HttpAnswer) -> HttpAnswer:
         """Decompress a body, and take note of what the server takes."""
         if self._compresses:
             takes = answer.headers.get("accept-encoding", "")
@@ -233,7 +226,9 @@ class HttpTransport:
         self._connection = http.client.HTTPConnection(address.host, address.port)
         self._connection.sock = self._socket
 
-    def _exchange_messages(self, method: str, path: str, body: Body, deadline: Deadline) -> _Answer:
+    def _exchange_messages(
+        self, method: str, path: str, body: Body, deadline: Deadline
+    ) -> HttpAnswer:
         """Send a request over the open connection, and receive the response."""
         connection, connected = self._connection, self._socket
         if connection is None or connected is None:
@@ -245,9 +240,9 @@ class HttpTransport:
         connection.endheaders(body.buffers)
         connected.flush()
         with connection.getresponse() as response:
-            data = _receive(response)
+            data = receive_body(response)
             headers = dict(response.headers)
-        return _Answer(
+        return HttpAnswer(
             status=response.status,
             headers={name.lower(): value for name, value in headers.items()},
             data=data,
@@ -262,46 +257,3 @@ class HttpTransport:
         except ProtocolError as error:
             self.close()
             raise ProtocolError(f"{self._address} answered wrongly. {error}") from error
-
-
-def _receive(response: http.client.HTTPResponse) -> bytearray:
-    """Receive a body, straight into the memory where it stays."""
-    length = response.length
-    if length is None:
-        return _receive_open_ended(response)
-    if length > LARGEST_RESPONSE_BYTES:
-        raise http.client.HTTPException(f"a body of {length} bytes")
-    data = bytearray(length)
-    view, place = memoryview(data), 0
-    while place < length:
-        count = response.readinto(view[place:])
-        if not count:
-            raise http.client.IncompleteRead(b"", length - place)
-        place += count
-    return data
-
-
-def _receive_open_ended(response: http.client.HTTPResponse) -> bytearray:
-    """Receive a body whose length was not told."""
-    data = bytearray()
-    while chunk := response.read(_CHUNK_BYTES):
-        data += chunk
-        if len(data) > LARGEST_RESPONSE_BYTES:
-            raise http.client.HTTPException(f"a body of more than {len(data)} bytes")
-    return data
-
-
-def _find_head(headers: Mapping[str, str]) -> int | None:
-    """Read where the JSON head ends, if binary data follow."""
-    text = headers.get(HEAD_LENGTH.lower())
-    return None if text is None else read_length(text, HEAD_LENGTH)
-
-
-def _read_sentence(data: bytes | bytearray) -> str:
-    """Read what a server says of an error, as far as it is printable."""
-    try:
-        said = json.loads(data)["error"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
-    text = "".join(char if char.isprintable() else " " for char in str(said))
-    return text[:_LONGEST_SENTENCE]
