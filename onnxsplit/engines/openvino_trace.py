@@ -6,7 +6,7 @@ information what each kernel took. Nodes of the model get short names first, for
 joined by commas, which names may hold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from onnxsplit.engines.port import KernelEvent
 if TYPE_CHECKING:
     import openvino
 
-_SOURCES = frozenset({"Input", "Const", "Output"})
+_CONSTANT = "Const"
+_SOURCES = frozenset({"Input", _CONSTANT, "Output"})
 """Layers of the runtime graph that run nothing."""
 
 _PREFIX = "onnxsplit-node-"
@@ -53,12 +54,15 @@ class Tracing:
         layers = [_Layer.read(op, names) for op in graph.get_ordered_ops()]
         last_of = {layer.last: layer.name for layer in layers if layer.last is not None}
         values: dict[tuple[str, int], str] = {}
+        constant: set[str] = set()
         for layer in layers:
             makes = layer.name_outputs(
                 self.nodes, is_last=last_of.get(layer.last or "") == layer.name
             )
             values.update({(layer.name, port): name for port, name in enumerate(makes)})
-            if layer.kind in _SOURCES:
+            if layer.follows(constant):
+                constant.add(layer.name)  # OpenVINO computes it while it compiles.
+            if layer.kind in _SOURCES or layer.name in constant:
                 continue
             name = self.nodes[layer.last].name if layer.last else f"openvino/{layer.name}"
             reads = [values[source] for source in layer.sources if source in values]
@@ -136,6 +140,11 @@ class _Layer:
             ),
             outputs=op.get_output_size(),
         )
+
+    def follows(self, constant: Collection[str]) -> bool:
+        """Tell whether it is a constant, or made of constants alone."""
+        makers = [name for name, _ in self.sources]
+        return self.kind == _CONSTANT or (bool(makers) and all(n in constant for n in makers))
 
     def name_outputs(self, nodes: Mapping[str, onnx.NodeProto], *, is_last: bool) -> Sequence[str]:
         """Name the outputs as the model does, where this layer makes the model's values."""

@@ -1,4 +1,4 @@
-"""Random networks, run by onnxruntime at full optimisation: no operator and no time is lost."""
+"""Random networks, run by each runtime at full optimisation: no operator and no time is lost."""
 
 import math
 import random
@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxsplit.engines.ort import open_session
-from onnxsplit.engines.port import EngineOptions
+from onnxsplit.engines.opening import open_session
+from onnxsplit.engines.port import EngineOptions, Runtime
 from onnxsplit.profiling.attribution import attribute, split_runs
 from onnxsplit.profiling.executed import read_executed
 from onnxsplit.progress import SilentProgress
@@ -140,14 +140,20 @@ def _describe(name: str, shape: list[int] | None) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
 
-@pytest.mark.parametrize("optimization", ["all", "disabled"])
-def test_groups_partition_the_operators_are_acyclic_and_lose_no_time(optimization: Any) -> None:  # noqa: ANN401 - a literal
+@pytest.mark.parametrize(
+    ("runtime", "optimization"),
+    [("onnxruntime", "all"), ("onnxruntime", "disabled"), ("openvino", "all")],
+)
+def test_groups_partition_the_operators_are_acyclic_and_lose_no_time(
+    runtime: Runtime,
+    optimization: Any,  # noqa: ANN401 - a literal
+) -> None:
     fused_models = 0
     for seed in range(MODELS):
         prepared = prepare_by_running(
             NetworkDrawer(seed).draw(), InputOptions(), OPTIONS, SilentProgress()
         )
-        options = EngineOptions(threads=1, optimization=optimization)
+        options = EngineOptions(threads=1, optimization=optimization, runtime=runtime)
         content = prepared.model.proto.SerializeToString()
         with open_session(content, options, trace=True) as session:
             run = session.bind(prepared.batches[0])
