@@ -65,6 +65,7 @@ def test_serve_hands_its_defaults_on(server: FakeServer) -> None:
     assert server.seen == {
         "arguments": ([Path("net.split")],),
         "names": (),
+        "training": False,
         "tier": None,
         "host": "127.0.0.1",
         "port": 8000,
@@ -90,7 +91,8 @@ def test_serve_hands_its_defaults_on(server: FakeServer) -> None:
 def test_serve_hands_every_option_on(server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\nmore\n")
     line = (
-        "serve a.split b.split --name a --name b --tier edge --host 0.0.0.0 --port 0"
+        "serve a.split b.split --name a --name b --training --tier edge --host 0.0.0.0"
+        " --port 0"
         " --grpc-port 8001 --tls-cert s.pem --tls-key s.key --tls-client-ca ca.pem"
         " --token-file token --max-request-bytes 2MB --queue 3 --workers 5 --max-sequences 7"
         " --sequence-expiry 2s --drain 500ms --threads 2 --provider CPUExecutionProvider"
@@ -101,6 +103,7 @@ def test_serve_hands_every_option_on(server: FakeServer, tmp_path: Path) -> None
     assert server.seen == {
         "arguments": ([Path("a.split"), Path("b.split")],),
         "names": ("a", "b"),
+        "training": True,
         "tier": "edge",
         "host": "0.0.0.0",  # noqa: S104 - a value that is handed on
         "port": 0,
