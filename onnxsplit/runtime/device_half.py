@@ -16,13 +16,12 @@ from onnxsplit.errors import (
     UsageError,
     suggest,
 )
+from onnxsplit.runtime.answer_traces import trace_answer
 from onnxsplit.runtime.breaker import Breaker
 from onnxsplit.runtime.deadlines import Deadline
-from onnxsplit.runtime.messages import InferResponse, Parameter
-from onnxsplit.runtime.relays import RELAY_SECONDS
+from onnxsplit.runtime.messages import Parameter
 from onnxsplit.runtime.remote_half import RemoteAnswer, RemoteHalf
-from onnxsplit.runtime.run_traces import Route, RunResult, RunTrace
-from onnxsplit.runtime.session_models import COMPUTE_SECONDS
+from onnxsplit.runtime.run_traces import RunResult, RunTrace
 from onnxsplit.runtime.split_cuts import RemotePart, SplitCut
 
 Fallback = Literal["device", "error"]
@@ -202,7 +201,7 @@ class DeviceHalf:
             return self._fall_back(run, error)
         self._breaker.succeed()
         values = {**run.values, **answer.response.outputs}
-        trace = _trace(run, answer)
+        trace = trace_answer(run.index, answer)
         self._network_seconds = trace.network_seconds
         return self._report(run, replace(trace, is_fresh=trace.is_fresh or is_first), values)
 
@@ -302,33 +301,6 @@ class DeviceHalf:
         for name in needed:
             if name not in inputs and name not in made:
                 raise UsageError(f"The model needs the input {name!r}; give a value for it.")
-
-
-def _trace(run: LocalRun, answer: RemoteAnswer) -> RunTrace:
-    """Say what the crossing and the server took."""
-    route: Route = "split"
-    server = _read_seconds(answer.response)
-    exchange = answer.exchange
-    if exchange is None:
-        return RunTrace(index=run.index, route=route, server_seconds=server, retries=answer.retries)
-    return RunTrace(
-        index=run.index,
-        route=route,
-        encode_seconds=exchange.encode_seconds,
-        network_seconds=max(0.0, exchange.wait_seconds - server),
-        server_seconds=server,
-        decode_seconds=exchange.decode_seconds,
-        sent_bytes=exchange.sent_bytes,
-        received_bytes=exchange.received_bytes,
-        retries=answer.retries,
-        is_fresh=exchange.is_fresh,
-    )
-
-
-def _read_seconds(response: InferResponse) -> float:
-    """Read what the server says that its stage and those beyond it took; 0 if it does not tell."""
-    told = (response.parameters.get(name, 0.0) for name in (COMPUTE_SECONDS, RELAY_SECONDS))
-    return sum(float(part) for part in told if isinstance(part, int | float) and part >= 0)
 
 
 def _is_away(error: TransportError) -> bool:
