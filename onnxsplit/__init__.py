@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxsplit.autodiff.halves.recipe import Optimizer as Optimizer
     from onnxsplit.autodiff.halves.recipe import Recipe as Recipe
     from onnxsplit.errors import InternalError as InternalError
     from onnxsplit.errors import OnnxSplitError as OnnxSplitError
@@ -66,6 +67,7 @@ _HOMES = {
     "Link": "tiers",
     "Manifest": "manifest",
     "OnnxSplitError": "errors",
+    "Optimizer": "autodiff.halves.recipe",
     "ParityResult": "evidence",
     "SimulationResult": "simulation.results",
     "StageTimings": "evidence",
@@ -107,6 +109,7 @@ __all__ = [
     "Link",
     "Manifest",
     "OnnxSplitError",
+    "Optimizer",
     "ParityResult",
     "Placement",
     "Plan",

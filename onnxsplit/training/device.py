@@ -90,8 +90,7 @@ class DeviceHalf:
         ProtocolError
             The server answers for another batch.
         OnnxSplitError
-            A stage or the server fails; the state of the device is that before the step, but for
-            running statistics.
+            A stage or the server fails; the state of the device is that before the step.
         """
         run = _Run(device=self._training, batch=batch, rate=rate, step=step)
         run.device.begin(batch.inputs)

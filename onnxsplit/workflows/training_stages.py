@@ -12,7 +12,7 @@ from onnxsplit.autodiff.halves.stages import TrainingStage
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.engines.stateful import OrtState, open_stateful
 from onnxsplit.errors import InfeasiblePlacementError, InternalError, ParityError, UsageError
-from onnxsplit.graph import TensorSpec
+from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.model.saving import write_model
 from onnxsplit.objectives import TrainingDelay
 from onnxsplit.placement import Placement
@@ -144,7 +144,10 @@ class TrainingWriter:
             files={name: _hash(folder / name) for name in names},
             notes=(*self.halves.forward.notes, *self._note_labels()),
         )
-        if self.engine is None:
+        drawn = _name_random(self.prepared.graph)
+        if drawn is not None:
+            section = replace(section, notes=(*section.notes, drawn))
+        if self.engine is None or drawn is not None:
             return section
         self.progress.report("checking the training stages")
         agreement = self._check(folder, section, self.engine)
@@ -230,6 +233,17 @@ class TrainingWriter:
         finally:
             for half in (device, server, whole):
                 half.close()
+
+
+def _name_random(graph: OperatorGraph) -> str | None:
+    """Say that a training can't be repeated, where operators draw numbers in it."""
+    names = [operator.name for operator in graph if operator.is_random]
+    if not names:
+        return None
+    return (
+        f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} draw random numbers, so the"  # noqa: PLR2004 - as many as are shown
+        " halves can't be held against an unsplit step, and a resumed training draws others."
+    )
 
 
 def _hash(path: Path) -> str:

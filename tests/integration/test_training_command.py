@@ -1,12 +1,14 @@
 """``cut --loss`` and ``train``: from a model to a trained, verified bundle."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from safetensors.numpy import load_file
 
 import onnxsplit as osp
@@ -28,13 +30,20 @@ def make_data(rows: int, seed: int) -> dict[str, Array]:
     return {"x": values, "label": label}
 
 
+def write_costs(folder: Path, operators: Sequence[str]) -> Path:
+    """Write a table in which each operator takes as long as the next."""
+    rows = "".join(f"{name},0.002,0.0001\n" for name in operators)
+    path = folder / f"costs{'' if len(operators) == len(OPERATORS) else len(operators)}.csv"
+    path.write_text(f"operator,device_seconds,server_seconds\n{rows}")
+    return path
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a model, its costs, data, and a bundle that can be trained."""
     made = tmp_path_factory.mktemp("training")
     onnx.save(make_perceptron(), made / "net.onnx")
-    rows = "".join(f"{name},0.002,0.0001\n" for name in OPERATORS)
-    (made / "costs.csv").write_text(f"operator,device_seconds,server_seconds\n{rows}")
+    write_costs(made, OPERATORS)
     save_data(made / "train.npz", make_data(ROWS, 1))
     save_data(made / "test.npz", make_data(40, 2))
     return made
@@ -163,6 +172,40 @@ def test_an_iterable_of_batches_trains_what_a_file_does(here: Path) -> None:
     one = osp.train(here / "net.split", pairs, output=here / "pairs", force=True, threads=1)
     other = train(here, "file", shuffle=False, epochs=1, learning_rate=0.01)
     assert one.epochs[0].score == other.epochs[0].score
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_model_that_draws_random_numbers_trains_and_says_what_that_means(
+    here: Path,
+    recompute: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    model = make_perceptron()
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array(0.5, np.float32), "ratio"),
+            numpy_helper.from_array(np.array(True), "training"),  # noqa: FBT003 - a tensor's value
+        ]
+    )
+    fed = next(node for node in model.graph.node if node.name == "fc2")
+    fed.input[0] = "dropped"
+    drop = helper.make_node("Dropout", ["r", "ratio", "training"], ["dropped"], "drop")
+    model.graph.node.insert(3, drop)
+    bundle = osp.cut(
+        model,
+        here / f"random-{recompute}",
+        cut_at=["t", "r"],
+        costs=write_costs(here, (*OPERATORS, "drop")),
+        dims={"N": 16},
+        objective=osp.TrainingDelay(),
+        training=osp.Recipe(recompute=recompute, optimizer=osp.Optimizer(name="adam")),
+    )
+    assert bundle.manifest.training is not None
+    assert bundle.manifest.training["evidence"] is None
+    assert any("drop draw random numbers" in note for note in bundle.manifest.training["notes"])
+    result = osp.train(
+        bundle.folder, make_data(ROWS, 1), epochs=8, batch_size=BATCH, output=here / "r", force=True
+    )
+    assert result.epochs[-1].score.loss < result.epochs[0].score.loss
 
 
 def test_a_training_that_diverges_stops_and_says_so(here: Path) -> None:
