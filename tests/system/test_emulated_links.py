@@ -23,7 +23,11 @@ from tests.emulated_links import (
 )
 
 ABSENCE = explain_absence()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(ABSENCE), reason=ABSENCE)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.skipif(bool(ABSENCE), reason=ABSENCE),
+]
 
 MBIT = 125_000.0
 PAYLOAD = 1448 / 1500
