@@ -138,6 +138,8 @@ def test_a_loss_of_the_user_s_own_is_taken_from_its_file(tmp_path: Path) -> None
     """
     path = tmp_path / "absolute.onnx"
     onnx.save(onnx.parser.parse_model(text), path)
+    spec = TensorSpec(name="y", dtype="float32", shape=("N", 5))
+    assert build_loss(str(path), (spec,), opset=21).opsets == {"": 21}
     random = np.random.default_rng(4)
     one, other = random.normal(size=(2, 4, 5)).astype(np.float32)
     found = take_loss(str(path), one, other, ("N", 5))

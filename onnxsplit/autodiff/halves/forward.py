@@ -14,7 +14,7 @@ from onnxsplit.autodiff.halves.parts import DEVICE, LOSS_PLACE, SERVER
 from onnxsplit.autodiff.halves.placing import place_nodes
 from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.autodiff.paths import find_gradient_paths, is_floating
-from onnxsplit.autodiff.preparation import prepare_model
+from onnxsplit.autodiff.preparation import find_opset, prepare_model
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import UnsupportedModelError, UsageError
 from onnxsplit.graph import TensorSpec
@@ -96,8 +96,8 @@ def prepare_forward(
     prepared = prepare_model(load_model(separated.proto))
     places = place_nodes(prepared.proto, makers, [v.name for v in separated.variables])
     logits, notes = _find_logits(prepared, recipe)
-    head = build_loss(recipe.loss, logits)
-    proto = _add_loss(prepared.proto, head)
+    head = build_loss(recipe.loss, logits, opset=find_opset(prepared.proto))
+    proto = _add_loss(prepared.proto, head, logits[0].dtype)
     places |= dict.fromkeys((node.name for node in head.nodes), LOSS_PLACE)
     whole = load_model(proto)
     specs = describe_values(whole, index_model(whole.proto))
@@ -148,8 +148,8 @@ def _find_logits(
     return tuple(specs.get(n, TensorSpec(name=n, dtype=None, shape=None)) for n in outputs), notes
 
 
-def _add_loss(proto: onnx.ModelProto, head: LossHead) -> onnx.ModelProto:
-    """Put a loss on top of a model; it becomes the only output."""
+def _add_loss(proto: onnx.ModelProto, head: LossHead, dtype: str | None) -> onnx.ModelProto:
+    """Put a loss on top of a model, of its predictions' type; it becomes the only output."""
     joined = onnx.ModelProto()
     joined.CopyFrom(proto)
     taken = {name for node in proto.graph.node for name in (*node.input, *node.output)}
@@ -171,11 +171,7 @@ def _add_loss(proto: onnx.ModelProto, head: LossHead) -> onnx.ModelProto:
     graph.initializer.extend(head.constants)
     graph.input.append(write_type(head.label))
     del graph.output[:]
-    dtype = next((v for v in proto.graph.output), None)
-    graph.output.add(name=LOSS).type.tensor_type.elem_type = (
-        dtype.type.tensor_type.elem_type if dtype is not None else onnx.TensorProto.FLOAT
-    )
-    graph.output[0].type.tensor_type.shape.SetInParent()
+    graph.output.append(write_type(TensorSpec(name=LOSS, dtype=dtype, shape=())))
     return joined
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxsplit.autodiff.halves.naming import LABEL, LOSS
-from onnxsplit.autodiff.preparation import prepare_model
+from onnxsplit.autodiff.preparation import OLDEST_OPSET, find_opset, prepare_model
 from onnxsplit.errors import UnsupportedModelError, UsageError
 from onnxsplit.graph import Dim, TensorSpec
 from onnxsplit.model.dtypes import read_type
@@ -45,7 +46,9 @@ class LossHead:
     opsets: dict[str, int] = field(default_factory=dict)
 
 
-def build_loss(loss: str, outputs: tuple[TensorSpec, ...]) -> LossHead:
+def build_loss(
+    loss: str, outputs: tuple[TensorSpec, ...], *, opset: int = OLDEST_OPSET
+) -> LossHead:
     """Build a loss head.
 
     Parameters
@@ -55,6 +58,8 @@ def build_loss(loss: str, outputs: tuple[TensorSpec, ...]) -> LossHead:
         named as the model's outputs (or, if there is but one, as the user likes), and one output.
     outputs : tuple of TensorSpec
         The model's floating-point outputs, in order. The built-in losses read the first.
+    opset : int
+        Of the model; a loss of an older one is converted.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def build_loss(loss: str, outputs: tuple[TensorSpec, ...]) -> LossHead:
         return _mean_square(outputs[0])
     if loss == "cross-entropy":
         return _cross_entropy(outputs[0])
-    return _read_loss(Path(loss), outputs)
+    return _read_loss(Path(loss), outputs, opset)
 
 
 def _mean_square(prediction: TensorSpec) -> LossHead:
@@ -129,10 +134,10 @@ def _flatten(
     return 2, rows, nodes, constants
 
 
-def _read_loss(path: Path, outputs: tuple[TensorSpec, ...]) -> LossHead:
+def _read_loss(path: Path, outputs: tuple[TensorSpec, ...], opset: int) -> LossHead:
     """Take a loss that was given as a model."""
-    model = prepare_model(load_model(path))
-    graph = model.proto.graph
+    proto = _convert(prepare_model(load_model(path)).proto, opset, path)
+    graph = proto.graph
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     wanted = {spec.name for spec in outputs}
@@ -154,7 +159,21 @@ def _read_loss(path: Path, outputs: tuple[TensorSpec, ...]) -> LossHead:
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
         raise UnsupportedModelError(f"The loss {path} must hold its constants itself.")
     names |= {LABEL: LABEL, graph.output[0].name: LOSS}
-    return _rename_loss(model.proto, names)
+    return _rename_loss(proto, names)
+
+
+def _convert(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
+    """Raise a loss to the model's opset."""
+    own = find_opset(proto)
+    if own == opset:
+        return proto
+    try:
+        return onnx.version_converter.convert_version(proto, opset)
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"The loss {path} has opset {own} and the model {opset}, and onnx can't convert it:"
+            f" {error}. Export the loss with opset {opset}."
+        ) from error
 
 
 def _rename_loss(proto: onnx.ModelProto, names: dict[str, str]) -> LossHead:
