@@ -12,6 +12,7 @@ BENCHES = {
     "pipeline": "tests.bench.pipelining",
     "training": "tests.bench.training",
     "backward": "tests.bench.backward",
+    "delay": "tests.bench.delay",
     "simulate": "tests.bench.simulating",
 }
 
