@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnxsplit.autodiff.halves.parameters import Variable, apply_variables, load_weights
+from onnxsplit.autodiff.halves.variables import Variable, apply_variables, load_weights
 from onnxsplit.engines.port import Array, EngineOptions
 from onnxsplit.errors import BundleError, OutputError, ParityError
 from onnxsplit.evidence import ParityResult

@@ -9,10 +9,11 @@ from onnx import numpy_helper
 from onnxsplit.autodiff.differentiation import describe_values
 from onnxsplit.autodiff.halves.losses import LossHead, build_loss
 from onnxsplit.autodiff.halves.naming import LABEL, LEARNING_RATE, LOSS, STEP
-from onnxsplit.autodiff.halves.parameters import SeparatedModel, Variable, separate_variables
+from onnxsplit.autodiff.halves.parameters import SeparatedModel, separate_variables
 from onnxsplit.autodiff.halves.parts import DEVICE, LOSS_PLACE, SERVER
 from onnxsplit.autodiff.halves.placing import place_nodes
 from onnxsplit.autodiff.halves.recipe import Recipe
+from onnxsplit.autodiff.halves.variables import Variable
 from onnxsplit.autodiff.paths import find_gradient_paths, is_floating
 from onnxsplit.autodiff.preparation import find_opset, prepare_model
 from onnxsplit.engines.port import Array
