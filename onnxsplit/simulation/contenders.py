@@ -17,7 +17,7 @@ from onnxsplit.planning.cuts.prefixes import PrefixRows, place_cells, tabulate_p
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.outlook.baselines import find_static_split, list_cut_vertices
 from onnxsplit.planning.outlook.published_cuts import find_published_cuts
-from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.simulation.policies import Cheapest, Fitted, Policy, Repaired, make_menu
 from onnxsplit.tiers import Link
 

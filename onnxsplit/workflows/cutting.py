@@ -16,7 +16,8 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.mixes import list_graphs
 from onnxsplit.planning.costs.objective_notes import note_stages
 from onnxsplit.planning.cuts.separators import place_cut
-from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import carve_plan, settle_boundary

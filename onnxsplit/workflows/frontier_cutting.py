@@ -17,8 +17,9 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.mixes import list_graphs
 from onnxsplit.planning.costs.objective_notes import note_stages
 from onnxsplit.planning.cuts.kept_cuts import KeptCuts, keep_cuts
+from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.detail import Detail
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.boundary import SettledPlan, carve_plan
 from onnxsplit.workflows.description import BundleDescription, describe_model

@@ -16,9 +16,10 @@ from onnxsplit.planning.costs.data_homes import find_givers, list_resting, locat
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.cuts.candidates import find_candidates, identify
 from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.balance import review_balance
 from onnxsplit.planning.outlook.correction import correct_candidates, explain_choice
-from onnxsplit.planning.plans import make_plan_for, open_solver
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.profiling.cache import ProfileCache, derive_key
 from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule

@@ -10,7 +10,8 @@ from onnxsplit.model.loading import ModelSource
 from onnxsplit.placement import Placement
 from onnxsplit.planned import Plan
 from onnxsplit.planning.cuts.separators import place_cut
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import settle_boundary
 from onnxsplit.workflows.placements import read_placement

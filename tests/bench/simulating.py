@@ -15,7 +15,8 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.objectives import InferenceLatency, TrainingDelay
 from onnxsplit.planning.costs.question import DataPlaces, Question
 from onnxsplit.planning.cuts.bandwidths import find_frontier
-from onnxsplit.planning.plans import make_plan, prepare
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import prepare
 from onnxsplit.progress import SilentProgress
 from onnxsplit.simulation.course import run_scenario
 from onnxsplit.simulation.encounters import draw_encounters

@@ -29,7 +29,8 @@ from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.planning.cuts.formulation import Formulation
 from onnxsplit.planning.cuts.reduction import Reduction
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import make_plan, open_solver, prepare
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver, prepare
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from samples.networks import NAMES, build

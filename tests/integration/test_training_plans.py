@@ -17,7 +17,8 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question, pose_question
 from onnxsplit.planning.cuts.separators import place_prefix
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.tiers import Link, Topology
 from samples.networks import build_reduced
 from tests.contract.workshop import fit

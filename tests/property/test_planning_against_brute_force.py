@@ -8,7 +8,8 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.planned import Plan
 from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from tests.random_graphs import Case, Price, draw_case, list_ideals, price_by_hand
 
 

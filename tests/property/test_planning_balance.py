@@ -8,7 +8,7 @@ import pytest
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.outlook.balance import find_balanced_cut
 from onnxsplit.planning.outlook.shares import tabulate_cuts
-from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.solvers import open_solver
 from tests.random_graphs import Case, Price, draw_case, list_ideals, price_by_hand
 
 

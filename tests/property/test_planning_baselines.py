@@ -25,7 +25,8 @@ from onnxsplit.planning.outlook.baselines import (
     list_cut_vertices,
     price_compressed_upload,
 )
-from onnxsplit.planning.plans import make_plan, open_solver
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.tiers import Link
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 from tests.sample_graphs import draw_costs, read_sample

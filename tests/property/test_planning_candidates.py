@@ -11,7 +11,7 @@ from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import pose_question
 from onnxsplit.planning.cuts.candidates import find_candidates, identify
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.tiers import Topology
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 

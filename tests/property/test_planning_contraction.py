@@ -20,7 +20,8 @@ from onnxsplit.planning.cuts.contraction import BlockJudge, contract_formulation
 from onnxsplit.planning.cuts.formulation import Bar, Formulation
 from onnxsplit.planning.cuts.reduction import Solving
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import make_plan, open_solver, prepare
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver, prepare
 from onnxsplit.tiers import Link
 from tests.block_graphs import draw_blocks, draw_outside, draw_ties
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand

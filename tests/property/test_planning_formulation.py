@@ -13,7 +13,7 @@ import pytest
 from onnxsplit.mincut import SINK, SOURCE, CutProblem, solve_minimum_cut
 from onnxsplit.planning.cuts.formulation import Formulation
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import open_solver
+from onnxsplit.planning.solvers import open_solver
 from tests.random_graphs import Case, draw_case, list_ideals, price_by_hand, tilt
 
 Arc = tuple[int, int, float]

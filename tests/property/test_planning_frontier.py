@@ -11,7 +11,8 @@ from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.frontiers import Frontier
 from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import make_plan, prepare
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import prepare
 from onnxsplit.tiers import Link
 from tests.block_graphs import draw_blocks
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand

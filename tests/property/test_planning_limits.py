@@ -8,7 +8,8 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.placement import Placement
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from tests.hand_prices import list_placements, price_by_hand
 from tests.limit_cases import KINDS, Limited, draw_limited, meets
 

@@ -12,7 +12,8 @@ from onnxsplit.planning.audit import check_plan
 from onnxsplit.planning.costs.mixes import pose_mix
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.profiles import OperatorGroup, Profile
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 

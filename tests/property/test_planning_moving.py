@@ -17,8 +17,10 @@ from onnxsplit.planning.cuts.optimum import find_optimum
 from onnxsplit.planning.cuts.prefixes import place_cells, price_prefixes
 from onnxsplit.planning.cuts.reduction import Method, Solving
 from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.baselines import find_chain
-from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver
 from tests.contract.workshop import fit
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 

@@ -17,7 +17,7 @@ from onnxsplit.objectives import TrainingDelay
 from onnxsplit.planning.costs.question import Question, pose_question
 from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.planning.inspection import inspect_graph
-from onnxsplit.planning.plans import prepare
+from onnxsplit.planning.solvers import prepare
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from samples.networks import NAMES, build, build_reduced

@@ -18,8 +18,10 @@ from onnxsplit.planning.cuts.boundary import choose_wires
 from onnxsplit.planning.cuts.pipelines import find_pipeline
 from onnxsplit.planning.cuts.recomputation import find_recomputation
 from onnxsplit.planning.demands.constraints import Constraints
+from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.detail import Detail
-from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.tiers import Link, Topology
 from tests.contract.workshop import fit
 from tests.hand_periods import measure_period

@@ -16,12 +16,8 @@ from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.bandwidths import find_regions
 from onnxsplit.planning.cuts.prefixes import price_prefixes
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.outlook.baselines import (
-    find_baselines,
-    find_regression,
-    find_static_split,
-)
-from onnxsplit.planning.plans import open_solver, prepare
+from onnxsplit.planning.outlook.baselines import find_baselines, find_regression, find_static_split
+from onnxsplit.planning.solvers import open_solver, prepare
 from onnxsplit.simulation.contenders import Arena, admit, build_policy, follow_frontier
 from onnxsplit.simulation.policies import Policy
 from onnxsplit.tiers import Link

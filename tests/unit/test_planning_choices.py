@@ -11,7 +11,8 @@ from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.question import pose_question
 from onnxsplit.planning.cuts.separators import name_cut, place_cut
 from onnxsplit.planning.demands.constraints import Constraints, resolve_pins
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from tests.random_graphs import draw_case, list_ideals

@@ -18,7 +18,9 @@ from onnxsplit.planning.cuts.separators import place_prefix
 from onnxsplit.planning.demands.budgets import find_within_budgets
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.demands.privacy import find_shallow, find_sources, measure_depths
-from onnxsplit.planning.plans import make_plan, make_plan_for, open_solver
+from onnxsplit.planning.given_placements import make_plan_for
+from onnxsplit.planning.plans import make_plan
+from onnxsplit.planning.solvers import open_solver
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 from onnxsplit.workflows.limit_requests import LimitRequest, read_types

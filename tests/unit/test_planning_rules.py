@@ -24,9 +24,10 @@ from onnxsplit.planning.costs.question import pose_question
 from onnxsplit.planning.cuts.separators import find_single_tensor_cuts, place_cut
 from onnxsplit.planning.demands.constraints import Constraints, resolve_pins
 from onnxsplit.planning.demands.rules import find_banned
+from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.inspection import inspect_graph
 from onnxsplit.planning.outlook.wording import explain_small_share
-from onnxsplit.planning.plans import make_plan, make_plan_for
+from onnxsplit.planning.plans import make_plan
 from onnxsplit.profiles import OperatorGroup, Profile
 from onnxsplit.tiers import Link, Topology
 

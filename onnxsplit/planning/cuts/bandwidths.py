@@ -27,7 +27,7 @@ from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.cuts.reduction import Method, PreparedQuestion, Reduction, check_value
 from onnxsplit.planning.demands.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.demands.constraints import Constraints
-from onnxsplit.planning.plans import prepare
+from onnxsplit.planning.solvers import prepare
 from onnxsplit.tiers import Link, Topology
 
 _TWO_TIERS = 2

@@ -250,7 +250,7 @@ def find_static_split(
     links : sequence of Link
         Equally likely.
     open_solver : callable
-        `onnxsplit.planning.plans.open_solver`.
+        `onnxsplit.planning.solvers.open_solver`.
     constraints : Constraints, optional
 
     Returns
