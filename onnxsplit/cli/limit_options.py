@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import objective_options
 from onnxsplit.cli.arguments import parse_share, whole_number
 from onnxsplit.cli.formats import ObjectiveName
 from onnxsplit.cli.objectives import read_training
@@ -155,11 +155,11 @@ def gather_limits(  # noqa: PLR0913 - typer reads one parameter for each option
 
 def gather_objective(  # noqa: PLR0913 - typer reads one parameter for each option
     *,
-    objective: options.Objective = ObjectiveName.LATENCY,
-    iterations: options.Iterations = None,
-    labels: options.Labels = None,
-    label_bytes: options.LabelBytes = None,
-    freeze: options.Freeze = None,
+    objective: objective_options.Objective = ObjectiveName.LATENCY,
+    iterations: objective_options.Iterations = None,
+    labels: objective_options.Labels = None,
+    label_bytes: objective_options.LabelBytes = None,
+    freeze: objective_options.Freeze = None,
     device_watts: DeviceWatts = None,
     server_watts: ServerWatts = None,
     transmit_watts: TransmitWatts = 0.0,

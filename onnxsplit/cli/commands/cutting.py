@@ -2,7 +2,14 @@
 
 import typer
 
-from onnxsplit.cli import options, runtime_options, serving_options, training_options
+from onnxsplit.cli import (
+    answer_options,
+    options,
+    placement_options,
+    runtime_options,
+    serving_options,
+    training_options,
+)
 from onnxsplit.cli.arguments import parse_share, parse_tensor_names
 from onnxsplit.cli.formats import OutputFormat, PrecisionName, StageFormatName
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
@@ -16,12 +23,12 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
     *,
     wishes: GatherWishes,
     output: options.OutputFolder = None,
-    cut_at: options.CutAt = None,
-    allow_whole: options.AllowWhole = False,
-    min_share: options.MinShare = options.DEFAULT_MIN_SHARE,
+    cut_at: placement_options.CutAt = None,
+    allow_whole: answer_options.AllowWhole = False,
+    min_share: answer_options.MinShare = answer_options.DEFAULT_MIN_SHARE,
     frontier: serving_options.FrontierCuts = False,
-    measure: options.Measure = None,
-    stage_times: options.StageTimes = None,
+    measure: answer_options.Measure = None,
+    stage_times: answer_options.StageTimes = None,
     loss: training_options.Loss = None,
     optimizer: training_options.Optimizer = None,
     momentum: training_options.Momentum = None,

@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import answer_options, options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
 from onnxsplit.cli.terminal import Terminal
@@ -14,9 +14,9 @@ def frontier(  # noqa: PLR0913 - typer reads one parameter for each option
     model: options.Model,
     *,
     wishes: GatherWishes,
-    require_split: options.RequireSplit = False,
-    two_dimensional: options.TwoDimensional = False,
-    svg: options.Svg = None,
+    require_split: answer_options.RequireSplit = False,
+    two_dimensional: answer_options.TwoDimensional = False,
+    svg: answer_options.Svg = None,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
     quiet: options.Quiet = False,

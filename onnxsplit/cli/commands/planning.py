@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options
+from onnxsplit.cli import answer_options, options, placement_options
 from onnxsplit.cli.arguments import parse_tensor_names
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.planning_options import GatherWishes, with_planning_options
@@ -15,10 +15,10 @@ def plan(  # noqa: PLR0913 - typer reads one parameter for each option
     model: options.Model,
     *,
     wishes: GatherWishes,
-    cut_at: options.CutAt = None,
-    placement: options.PlacementFile = None,
-    require_split: options.RequireSplit = False,
-    timings: options.Timings = False,
+    cut_at: placement_options.CutAt = None,
+    placement: answer_options.PlacementFile = None,
+    require_split: answer_options.RequireSplit = False,
+    timings: answer_options.Timings = False,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
     quiet: options.Quiet = False,

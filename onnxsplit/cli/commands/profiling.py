@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from onnxsplit.cli import options, runtime_options, training_options
+from onnxsplit.cli import options, profiling_options, runtime_options, training_options
 from onnxsplit.cli.arguments import parse_dims, parse_provider_options, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -14,19 +14,19 @@ from onnxsplit.errors import UsageError
 
 def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     context: typer.Context,
-    model: options.ModelToProfile = None,
+    model: profiling_options.ModelToProfile = None,
     *,
-    output: options.OutputProfile = None,
-    stages: options.Stages = None,
+    output: profiling_options.OutputProfile = None,
+    stages: profiling_options.Stages = None,
     shape: options.Shapes = None,
     dim: options.Dims = None,
     inputs: options.Inputs = None,
-    tier: options.Tier = None,
+    tier: profiling_options.Tier = None,
     budget: options.Budget = options.DEFAULT_BUDGET,
-    idle_gap: options.IdleGap = None,
-    memory: options.Memory = None,
-    trace: options.Trace = None,
-    optimized: options.Optimized = None,
+    idle_gap: profiling_options.IdleGap = None,
+    memory: profiling_options.Memory = None,
+    trace: profiling_options.Trace = None,
+    optimized: profiling_options.Optimized = None,
     training: training_options.ProfileTraining = False,
     loss: training_options.Loss = None,
     optimizer: training_options.Optimizer = None,
@@ -34,7 +34,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
     threads: options.Threads = None,
     provider: options.Provider = None,
     runtime: runtime_options.Runtime = None,
-    provider_option: options.ProviderOptions = None,
+    provider_option: profiling_options.ProviderOptions = None,
     no_cache: options.NoCache = False,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,

@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options, simulation_options
+from onnxsplit.cli import answer_options, options, simulation_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 
@@ -15,7 +15,7 @@ def simulate(  # noqa: PLR0913 - typer reads one parameter for each option
     overrides: simulation_options.Overrides = None,
     csv: simulation_options.Csv = None,
     plot: simulation_options.Plot = None,
-    timings: options.Timings = False,
+    timings: answer_options.Timings = False,
     no_cache: options.NoCache = False,
     config: options.Config = None,
     output_format: options.Format = OutputFormat.TABLE,
