@@ -6,13 +6,14 @@ from pathlib import Path
 
 from onnxsplit.evidence import OutputParity, ParityResult, StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
-from onnxsplit.manifest import CarvingReport, Manifest, StageEntry
+from onnxsplit.manifest import CarvingReport, Manifest
 from onnxsplit.measured import MeasuredCandidate, MeasuredStage
 from onnxsplit.outlook import Explanation, OtherTier, ParameterRange, Sensitivity, Successor
 from onnxsplit.placement import Crossing, Placement
 from onnxsplit.planned import Alternative, Plan, SolverStatistics
 from onnxsplit.prediction import Certificate, CostPart, Prediction
 from onnxsplit.profiles import OperatorGroup, Profile
+from onnxsplit.stage_entries import StageEntry
 from onnxsplit.tiers import LINK_PRESETS, Topology
 
 IDENTITY = ModelIdentity(sha256="ab" * 32, structure="cd" * 32)

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 
 from onnxsplit.engines.port import Array
-from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, write_bundle
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.dtypes import read_type
 from onnxsplit.placement import Placement
+from onnxsplit.stage_entries import StageEntry, spec_to_json
 from tests.conformance.harness import prepare_subject
 from tests.tiny_models import parse
 

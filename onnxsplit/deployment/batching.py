@@ -1,7 +1,7 @@
 """Whether an engine may give a stage batches: what the types of its inputs and outputs allow."""
 
 from onnxsplit.graph import Dim, TensorSpec
-from onnxsplit.manifest import StageEntry
+from onnxsplit.stage_entries import StageEntry
 
 _LEAST_RANK = 2
 

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 from onnxsplit.deployment.services import MODEL_FILE, Service
-from onnxsplit.manifest import StageEntry
 from onnxsplit.model.dtypes import read_type
 from onnxsplit.model.probe_model import PROBE_NAME, make_probe
+from onnxsplit.stage_entries import StageEntry
 
 PROBE_TIER = "probe"
 

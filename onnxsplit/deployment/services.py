@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxsplit.errors import UnsupportedModelError, UsageError, suggest
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, name_bundle
 from onnxsplit.model.probe_model import PROBE_NAME
+from onnxsplit.stage_entries import StageEntry
 
 MODEL_FILE = "model.onnx"
 VERSION = "1"

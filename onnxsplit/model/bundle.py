@@ -10,16 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from onnxsplit.errors import (
-    BundleError,
-    ChecksumMismatchError,
-    ManifestVersionError,
-    OutputError,
-)
-from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.errors import BundleError, ChecksumMismatchError, ManifestVersionError, OutputError
+from onnxsplit.manifest import MANIFEST_FILE, Manifest
 from onnxsplit.model.publication import check_place, open_draft, publish, translate_failures
 from onnxsplit.model.saving import SavedModel, write_model
 from onnxsplit.model.stages import Stage
+from onnxsplit.stage_entries import StageEntry
 
 BUNDLE_SUFFIX = ".split"
 """What folders' names end with by default."""

@@ -4,16 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onnxsplit.manifest import Manifest, StageEntry
-from onnxsplit.model.bundle import (
-    StoredBundle,
-    describe_stage,
-    name_files,
-    publish_bundle,
-)
+from onnxsplit.manifest import Manifest
+from onnxsplit.model.bundle import StoredBundle, describe_stage, name_files, publish_bundle
 from onnxsplit.model.saving import write_model_sharing
 from onnxsplit.model.stages import Stage
 from onnxsplit.model.weights import DataWriter
+from onnxsplit.stage_entries import StageEntry
 
 WEIGHTS_FILE = "weights.data"
 

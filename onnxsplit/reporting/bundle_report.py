@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.manifest import MANIFEST_FILE, Manifest
 from onnxsplit.planned import Plan
 from onnxsplit.reporting.cuts_report import cuts_blocks
 from onnxsplit.reporting.data_report import data_blocks
@@ -24,6 +24,7 @@ from onnxsplit.reporting.plan_report import (
 )
 from onnxsplit.reporting.training_stages_report import training_blocks
 from onnxsplit.reporting.wording import printable, word_bytes
+from onnxsplit.stage_entries import StageEntry
 
 MOST_PORTS = 3
 """Inputs or outputs of a stage that the page names; the manifest names all."""

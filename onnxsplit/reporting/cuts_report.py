@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from onnxsplit.manifest import CutEntry
+from onnxsplit.cut_entries import CutEntry
 from onnxsplit.planned import Plan
 from onnxsplit.reporting.page import Column, Table
 from onnxsplit.reporting.wording import word_bytes, word_duration

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.runtime.served_stages import find_states
+from onnxsplit.stage_entries import StageEntry
 
 
 def find_chain_inputs(manifest: Manifest, stages: Sequence[StageEntry]) -> tuple[TensorSpec, ...]:

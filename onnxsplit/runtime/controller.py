@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from onnxsplit.cut_entries import CutEntry
 from onnxsplit.errors import UsageError
-from onnxsplit.manifest import CutEntry
 from onnxsplit.runtime.link_estimate import LinkEstimate, Transfer
 from onnxsplit.runtime.run_traces import RunTrace
 from onnxsplit.tiers import Link

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import UsageError
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.runtime.chain_ends import find_chain_inputs, find_chain_outputs
 from onnxsplit.runtime.deadlines import Deadline
 from onnxsplit.runtime.messages import InferRequest, InferResponse, ModelMetadata, Parameter
@@ -16,6 +16,7 @@ from onnxsplit.runtime.served_stages import find_facts, find_states
 from onnxsplit.runtime.session_models import COMPUTE_SECONDS
 from onnxsplit.runtime.split_cuts import RemotePart
 from onnxsplit.runtime.tensor_checks import check_inputs, check_outputs
+from onnxsplit.stage_entries import StageEntry
 
 RELAY_SECONDS = "relay_seconds"
 """The response's parameter that tells how long the servers beyond took, their links included."""

@@ -8,7 +8,7 @@ from typing import Any
 from onnxsplit.engines.port import EngineOptions, Runtime, Session, read_runtime
 from onnxsplit.errors import BundleError, UnsupportedModelError, UsageError, suggest
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, check_files
 from onnxsplit.runtime.datatypes import name_datatype
 from onnxsplit.runtime.messages import ModelMetadata, Parameter
@@ -16,6 +16,7 @@ from onnxsplit.runtime.ports import ServedModel
 from onnxsplit.runtime.sequences import SequenceStore
 from onnxsplit.runtime.session_models import SessionModel
 from onnxsplit.runtime.stateful_models import ResidentState, StatefulModel
+from onnxsplit.stage_entries import StageEntry
 
 OpenSession = Callable[[bytes | Path, EngineOptions], Session]
 """Loads a model, or its file, into an engine."""

@@ -11,8 +11,9 @@ from onnxsplit.engines.port import EngineOptions
 from onnxsplit.engines.stateful import OrtState
 from onnxsplit.errors import BundleError
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import Manifest, spec_from_json, spec_to_json
+from onnxsplit.manifest import Manifest
 from onnxsplit.objectives import Side
+from onnxsplit.stage_entries import spec_from_json, spec_to_json
 from onnxsplit.training.data import DataPorts
 from onnxsplit.training.device import DeviceHalf
 from onnxsplit.training.half import Half

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from onnxsplit.errors import BundleError
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import spec_from_json, spec_to_json
+from onnxsplit.stage_entries import spec_from_json, spec_to_json
 
 LOSS = "loss"
 GIVEN = frozenset({"label", "learning_rate", "step"})

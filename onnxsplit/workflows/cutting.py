@@ -9,7 +9,7 @@ from typing import Unpack
 from onnxsplit.autodiff.halves.recipe import Recipe
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.evidence import ParityResult
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import Describe, write_bundle
 from onnxsplit.model.loading import ModelSource
 from onnxsplit.planned import Plan
@@ -20,6 +20,7 @@ from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.stage_entries import StageEntry
 from onnxsplit.workflows.boundary import carve_plan, settle_boundary
 from onnxsplit.workflows.description import BundleDescription
 from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier

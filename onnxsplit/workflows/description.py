@@ -8,7 +8,7 @@ from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import ParityError
 from onnxsplit.evidence import ParityResult
 from onnxsplit.graph import OperatorGraph
-from onnxsplit.manifest import Manifest, StageEntry, spec_to_json
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.sizes import read_declared_specs
 from onnxsplit.model.stages import Carving
 from onnxsplit.parity.verification import (
@@ -21,6 +21,7 @@ from onnxsplit.parity.verification import (
 from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.memory import measure_peaks
 from onnxsplit.progress import Progress
+from onnxsplit.stage_entries import StageEntry, spec_to_json
 from onnxsplit.workflows.boundary import list_wires, plan_budget
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.lowering import LoweringOptions, write_lowered

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from onnxsplit.cut_entries import CutEntry
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.errors import UsageError
 from onnxsplit.evidence import ParityResult, join_results
 from onnxsplit.frontiers import FrontierCut, FrontierSegment
-from onnxsplit.manifest import CutEntry, Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle
 from onnxsplit.model.shared_bundle import CarvedCut, write_shared_bundle
 from onnxsplit.objectives import InferenceLatency
@@ -21,6 +22,7 @@ from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress
+from onnxsplit.stage_entries import StageEntry
 from onnxsplit.workflows.boundary import SettledPlan, carve_plan
 from onnxsplit.workflows.description import BundleDescription, describe_model
 from onnxsplit.workflows.requests import Inquiry, PlanRequest

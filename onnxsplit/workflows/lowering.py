@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 from onnxsplit.engines.port import DEFAULT_RUNTIME
 from onnxsplit.errors import UsageError, suggest
-from onnxsplit.manifest import LoweredEntry
 from onnxsplit.model.lowering import Lowered, lower_opset
 from onnxsplit.model.precision import halve_stage
 from onnxsplit.model.saving import write_model, write_ort_model
 from onnxsplit.model.stages import Stage
 from onnxsplit.model.wires import read_opset
+from onnxsplit.stage_entries import LoweredEntry
 
 Precision = Literal["fp32", "fp16"]
 StageFormat = Literal["onnx", "ort"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions, Session
 from onnxsplit.errors import UsageError
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, name_bundle, read_bundle
 from onnxsplit.progress import Progress
 from onnxsplit.runtime.client_security import ClientSecurity
@@ -17,6 +17,7 @@ from onnxsplit.runtime.relays import RelayedModel, find_route
 from onnxsplit.runtime.remote_half import RemoteHalf
 from onnxsplit.runtime.served_stages import OpenSession, StageOptions, choose_stage, load_stage
 from onnxsplit.runtime.transports import choose_transport
+from onnxsplit.stage_entries import StageEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from onnxsplit.engines.port import (
 from onnxsplit.errors import BundleError, UsageError
 from onnxsplit.evidence import StageTiming, StageTimings
 from onnxsplit.graph import ModelIdentity, TensorSpec
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle
 from onnxsplit.model.inputs import Array, draw_inputs
 from onnxsplit.model.loading import load_model
@@ -24,6 +24,7 @@ from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.profiling.storage import write_timings
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.stage_entries import StageEntry
 from onnxsplit.units import parse_duration
 from onnxsplit.workflows.runtimes import describe_engines
 

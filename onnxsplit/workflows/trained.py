@@ -9,7 +9,7 @@ from onnxsplit.autodiff.halves.variables import Variable, apply_variables, load_
 from onnxsplit.engines.port import Array, EngineOptions
 from onnxsplit.errors import BundleError, OutputError, ParityError
 from onnxsplit.evidence import ParityResult
-from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.manifest import MANIFEST_FILE, Manifest
 from onnxsplit.model.bundle import StoredBundle, list_files, read_bundle, write_bundle
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import LoadedModel, load_model
@@ -25,6 +25,7 @@ from onnxsplit.parity.verification import (
 )
 from onnxsplit.placement import Placement
 from onnxsplit.progress import Progress
+from onnxsplit.stage_entries import StageEntry
 from onnxsplit.training.section import TrainingSection
 from onnxsplit.workflows.description import describe_model
 from onnxsplit.workflows.preparation import InputOptions, PreparedModel, prepare_by_running

@@ -11,8 +11,8 @@ from onnxsplit.deployment.services import Service
 from onnxsplit.deployment.settings import Accelerator, ServingSettings
 from onnxsplit.deployment.triton import write_config
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import StageEntry
 from onnxsplit.model.bundle import read_bundle
+from onnxsplit.stage_entries import StageEntry
 from tests.foreign.environment import RAY, ServerRefusedError, run_program
 from tests.foreign.triton_server import run_triton
 from tests.served_bundles import BATCHED_FEEDS, write_batched, write_typed

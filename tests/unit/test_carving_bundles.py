@@ -17,12 +17,13 @@ from onnxsplit.errors import (
     OutputError,
     ParityError,
 )
-from onnxsplit.manifest import MANIFEST_FILE, Manifest, StageEntry
+from onnxsplit.manifest import MANIFEST_FILE, Manifest
 from onnxsplit.model import bundle as bundles
 from onnxsplit.model.bundle import StoredBundle, check_files, read_bundle, write_bundle
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.stages import Carving
 from onnxsplit.placement import Placement
+from onnxsplit.stage_entries import StageEntry
 from tests.conformance.harness import prepare_subject
 from tests.tiny_models import CASES
 

@@ -11,7 +11,7 @@ import pytest
 
 from onnxsplit.engines.ort import open_session
 from onnxsplit.errors import BundleError, ChecksumMismatchError
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.model import saving
 from onnxsplit.model.bundle import StoredBundle, write_bundle
 from onnxsplit.model.carving import carve_stages
@@ -19,6 +19,7 @@ from onnxsplit.model.layout import LAYOUT_KEY
 from onnxsplit.model.merging import join_stages, merge_stages
 from onnxsplit.model.saving import save_model
 from onnxsplit.model.stages import Carving
+from onnxsplit.stage_entries import StageEntry
 from tests.conformance.harness import (
     PLAIN,
     Subject,

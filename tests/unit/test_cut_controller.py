@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
+from onnxsplit.cut_entries import CutEntry
 from onnxsplit.errors import UsageError
-from onnxsplit.manifest import CutEntry
 from onnxsplit.runtime.controller import ALL_DEVICE, CutController
 from onnxsplit.runtime.link_estimate import LinkEstimate, Transfer
 from onnxsplit.runtime.run_traces import Route, RunTrace

@@ -19,7 +19,7 @@ from onnxsplit.deployment.triton import write_config
 from onnxsplit.deployment.yamltext import write_yaml
 from onnxsplit.errors import UnsupportedModelError, UsageError
 from onnxsplit.graph import Dim, TensorSpec
-from onnxsplit.manifest import StageEntry
+from onnxsplit.stage_entries import StageEntry
 
 SCHEMAS = Path(__file__).parents[1] / "foreign_schemas"
 

@@ -2,8 +2,9 @@ import pytest
 
 from onnxsplit.errors import BundleError, ManifestVersionError, PlanError
 from onnxsplit.graph import TensorSpec
-from onnxsplit.manifest import Manifest, StageEntry
+from onnxsplit.manifest import Manifest
 from onnxsplit.placement import Placement
+from onnxsplit.stage_entries import StageEntry
 
 
 def test_a_placement_knows_its_verdict() -> None:
