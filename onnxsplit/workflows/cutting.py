@@ -161,6 +161,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
         if training is not None:
             raise UsageError("--frontier and --loss do not work together; give one of them.")
     inquiry = open_inquiry(model, request, progress, run=True, batches=batches)
+    graphs = list_graphs(inquiry.question)
     if training is not None:
         inquiry, training = settle_recipe(inquiry, training)
     progress.report("planning")
@@ -195,7 +196,7 @@ def cut(  # noqa: PLR0913 - one argument for each thing that a caller may want t
     progress.report("carving")
     description = BundleDescription(
         grounds=inquiry.grounds,
-        graphs=list_graphs(inquiry.question),
+        graphs=graphs,
         plan=plan,
         carving=carve_plan(settled, inquiry),
         engine=engine,

@@ -16,6 +16,7 @@ from onnxsplit.graph import OperatorGraph, TensorSpec
 from onnxsplit.model.saving import write_model
 from onnxsplit.objectives import TrainingDelay
 from onnxsplit.placement import Placement
+from onnxsplit.planning.costs.untying import untie_weights
 from onnxsplit.progress import Progress
 from onnxsplit.training.agreement import Agreement, check_agreement
 from onnxsplit.training.data import Batch
@@ -61,7 +62,8 @@ def settle_recipe(inquiry: Inquiry, recipe: Recipe) -> tuple[Inquiry, Recipe]:
     Returns
     -------
     Inquiry
-        Norms that the recipe freezes are frozen in the objective.
+        Norms that the recipe freezes are frozen in the objective, and weights that it unties are
+        apart in the graph, so that their readers may part.
     Recipe
         Labels and frozen parameters as in the objective.
     """
@@ -70,7 +72,11 @@ def settle_recipe(inquiry: Inquiry, recipe: Recipe) -> tuple[Inquiry, Recipe]:
         raise InternalError("Training stages were asked for without a plan for training.")
     frozen = list_frozen(inquiry.question.graph, objective.frozen, recipe)
     settled = replace(recipe, labels_at=objective.labels_at, frozen=frozen)
-    question = replace(inquiry.question, objective=replace(objective, frozen=frozen))
+    graph = inquiry.question.graph
+    if settled.tied == "untie":
+        graph = untie_weights(graph, frozen)
+    objective = replace(objective, frozen=frozen)
+    question = replace(inquiry.question, graph=graph, objective=objective)
     return replace(inquiry, question=question), settled
 
 

@@ -161,6 +161,7 @@ def test_a_weight_that_is_read_in_two_layouts_stays_one_if_it_is_to(tmp_path: Pa
     recipe = Recipe(tied="keep", optimizer=Optimizer(momentum=0.0))
     halves = split_training(model, placement, find_trained(graph, ()), recipe)
     assert set(halves.states) == {"table", "w"}
+    assert not any("masks" in note for note in halves.forward.notes)
     state = OrtState({n: s.value for n, s in halves.states.items()}, OPTIONS)
     whole = open_stateful(
         halves.whole.proto.SerializeToString(), state, halves.whole.updates, OPTIONS

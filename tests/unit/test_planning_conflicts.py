@@ -96,7 +96,7 @@ def test_a_stuck_value_far_from_the_pin_is_found() -> None:
 
 def test_pins_that_divide_a_kernel_name_both_operators() -> None:
     message = _refusal(device="a", server="b", server_groups=("ab", "c"))
-    assert "it runs as one kernel with 'a', and 'a' is pinned to the device" in message
+    assert "it has to share a tier with 'a', and 'a' is pinned to the device" in message
 
 
 def test_a_banned_value_is_told_from_one_that_cannot_travel() -> None:

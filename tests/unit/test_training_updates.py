@@ -155,6 +155,12 @@ def test_a_loss_that_does_not_fit_says_why(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(text), path)
     with pytest.raises(UsageError, match="an input 'label'"):
         build_loss(str(path), (flat,))
+    shapeless = onnx.helper.make_tensor_value_info("label", onnx.TensorProto.FLOAT, None)
+    model = onnx.parser.parse_model(text)
+    model.graph.input.append(shapeless)
+    onnx.save(model, path)
+    with pytest.raises(UsageError, match="how many dims its 'label' has"):
+        build_loss(str(path), (flat,))
     with pytest.raises(UsageError, match="'hinge' is unknown"):
         Recipe(loss="hinge")
 

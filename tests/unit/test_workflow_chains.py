@@ -158,8 +158,8 @@ def test_a_kernel_that_spans_pins_is_named_as_the_reason() -> None:
         tiers=TIERS,
     )
     assert explain_conflict(demands) == (
-        "'c' is pinned to the cloud but has to run on the edge or before it: it runs as one kernel"
-        " with 'b', and 'b' is pinned to the edge; change the pins."
+        "'c' is pinned to the cloud but has to run on the edge or before it: it has to share a"
+        " tier with 'b', and 'b' is pinned to the edge; change the pins."
     )
 
 

@@ -146,6 +146,12 @@ def _read_loss(path: Path, outputs: tuple[TensorSpec, ...], opset: int) -> LossH
             f"The loss {path} must have an input 'label' and one output; it has"
             f" {', '.join(v.name for v in inputs)} and {len(graph.output)} outputs."
         )
+    label = next(value for value in inputs if value.name == LABEL)
+    if read_type(LABEL, label.type).shape is None:
+        raise UsageError(
+            f"The loss {path} does not tell how many dims its 'label' has; give the input a shape,"
+            " with a name for each dim that varies."
+        )
     others = [value.name for value in inputs if value.name != LABEL]
     names = {name: name for name in others if name in wanted}
     if len(others) == 1 and not names:

@@ -77,14 +77,15 @@ def separate_variables(
     found = _find_readers(index, trained)
     readers = {value: names for value, names in found.items() if _is_weight(index, value)}
     statistics = _find_statistics(index, trained) if train_statistics else {}
+    fixed = [value for value in found if value not in readers]
     layouts = _find_tied_layouts(index, readers)
     if tied == "keep":
         readers = _merge_layouts(index, readers, layouts)
     folded = _fold(proto, index, [*readers])
     variables: list[Variable] = []
     notes = [_word_folded(folded)] if folded else []
-    if len(readers) < len(found):
-        notes.append(_word_fixed([value for value in found if value not in readers]))
+    if fixed:
+        notes.append(_word_fixed(fixed))
     shared = [] if tied == "keep" else list(layouts)
     for kind, group in (("parameter", readers), ("statistic", statistics)):
         for source, operators in group.items():

@@ -169,7 +169,10 @@ def explain_no_split(demands: Demands) -> str:
         has = "a single operator" if len(graph) else "no operators to run"
         return f"The model has {has}, so there is no proper split."
     if len(coarse.cells) == 1:
-        return "All operators run as one kernel, so there is no proper split."
+        return (
+            "All operators run as one kernel, or share states or trained weights, so there is no"
+            " proper split."
+        )
     if len(demands.tiers) > 2 or demands.elsewhere:  # noqa: PLR2004 - the searches below know two tiers
         return _explain_empty_tier(demands)
     free = replace(demands, pins={})
@@ -206,7 +209,8 @@ def _trace(demands: Demands, held: Mapping[int, Hold], name: str) -> list[str]:
     hold = held[cell]
     steps = [f"{hold.operator!r} {hold.reason}"]
     if hold.operator != name:
-        steps.insert(0, f"it runs as one kernel with {hold.operator!r}")
+        # One kernel, a state, a weight that is trained as one, or the user's own wish.
+        steps.insert(0, f"it has to share a tier with {hold.operator!r}")
     first = hold
     while first.because_of is not None:
         first = held[first.because_of]
