@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -282,7 +282,12 @@ def _may_replace(target: Path, model_sha256: str | None) -> bool:
 
 def _check_names(manifest: Manifest) -> None:
     """Refuse file names that lead out of the bundle."""
-    named = [stage.files for stage in list_stages(manifest)]
+    # A name from the file may be anything, which `StageEntry.files` could not hold as a key.
+    named: list[Iterable[Any]] = []
+    for stage in list_stages(manifest):
+        named.append((stage.file, *stage.data_files))
+        if stage.lowered is not None:
+            named.append((stage.lowered.file, *stage.lowered.files))
     named += [(section or {}).get("files", {}) for section in (manifest.training, manifest.trained)]
     for name in chain.from_iterable(named):
         if not name or Path(str(name)).name != name:
