@@ -1,29 +1,24 @@
 """Plans as pages and documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from onnxsplit.measured import MeasuredCandidate
-from onnxsplit.placement import Crossing
 from onnxsplit.planned import Plan
 from onnxsplit.prediction import CostPart, PartKind
+from onnxsplit.reporting.candidates_report import measured_table
+from onnxsplit.reporting.comparison_report import comparison_table, word_comparison
+from onnxsplit.reporting.crossings_report import boundary_blocks, crossings_table
 from onnxsplit.reporting.data_report import data_blocks
 from onnxsplit.reporting.mix_report import mix_blocks
 from onnxsplit.reporting.outlook_report import outlook_blocks
 from onnxsplit.reporting.page import Block, Bullets, Column, Page, Sentence, Table
 from onnxsplit.reporting.wording import (
-    word_bytes,
     word_count,
     word_duration,
     word_energy,
-    word_name,
     word_names,
-    word_ratio,
-    word_shape,
     word_share,
 )
-
-_MOST_COLUMNS = 2
 
 
 def describe_plan(plan: Plan) -> Page:
@@ -63,7 +58,7 @@ def headline(plan: Plan) -> tuple[Block, ...]:
     return (
         *notes,
         Sentence(text=_word_placement(plan), tone="strong"),
-        Sentence(text=_word_comparison(plan)),
+        Sentence(text=word_comparison(plan)),
         *((Sentence(text=plan.reason),) if plan.reason else ()),
     )
 
@@ -71,15 +66,15 @@ def headline(plan: Plan) -> tuple[Block, ...]:
 def cost_blocks(plan: Plan) -> tuple[Block, ...]:
     """Lay out what crosses, the parts of the time, and the other ways to place the model."""
     travelling = (*plan.crossings, *plan.downloads)
-    crossings = (_crossings_table(travelling),) if travelling else ()
+    crossings = (crossings_table(travelling),) if travelling else ()
     parts = (_parts_table(plan),) if plan.predicted.parts else ()
-    measured = (_measured_table(plan.measured),) if plan.measured else ()
+    measured = (measured_table(plan.measured),) if plan.measured else ()
     return (
         *crossings,
-        *_boundary_blocks(plan),
+        *boundary_blocks(plan),
         *parts,
         *measured,
-        _comparison_table(plan),
+        comparison_table(plan),
     )
 
 
@@ -147,94 +142,6 @@ def _word_next(names: tuple[str, ...], *, tier: str) -> str:
     return f"the {tier} runs {len(names)}, from {word_names(names[:1])} on"
 
 
-def _word_comparison(plan: Plan) -> str:
-    """Compare the plan with the baselines, in a sentence."""
-    total = plan.predicted.compared_seconds
-    if not total:
-        return f"Predicted {_word_measure(plan)} 0 s.{_word_joules(plan)}"
-    others = [
-        f"{word_ratio(total, seconds)} than {name}"
-        if word_ratio(total, seconds) != "as fast"
-        else f"as fast as {name}"
-        for name, seconds in plan.baselines.items()
-        if name.startswith("all-") and name != plan.placement.verdict
-    ]
-    compared = f": {', '.join(others)}" if others else ""
-    return f"Predicted {_word_measure(plan)} {word_duration(total)}{compared}.{_word_joules(plan)}"
-
-
-def _word_joules(plan: Plan) -> str:
-    """Say what the plan draws beside the baselines; nothing where no power is known."""
-    joules = plan.predicted.total_joules
-    if joules is None:
-        return ""
-    others = [
-        f"{word_energy(drawn)} for {name}"
-        for name, drawn in plan.baseline_joules.items()
-        if name.startswith("all-") and name != plan.placement.verdict
-    ]
-    compared = f" ({', '.join(others)})" if others else ""
-    return f" Predicted energy {word_energy(joules)}{compared}."
-
-
-_TOTALS = {"training": "delay of an epoch"}
-_MEASURES = {**_TOTALS, "throughput": "period between results"}
-
-
-def _word_measure(plan: Plan) -> str:
-    """Name what placements are compared by."""
-    return _MEASURES.get(plan.objective, "latency")
-
-
-def _crossings_table(crossings: tuple[Crossing, ...]) -> Table:
-    """List the tensors that travel."""
-    return Table(
-        title="Tensors that travel",
-        columns=(
-            Column(title="tensor", is_name=True),
-            Column(title="way"),
-            Column(title="dtype"),
-            Column(title="shape"),
-            Column(title="bytes", alignment="right"),
-        ),
-        rows=tuple(
-            (
-                crossing.tensor,
-                f"{crossing.source} -> {crossing.target}",
-                _word_wire(crossing),
-                word_shape(crossing.shape),
-                word_bytes(crossing.size_bytes),
-            )
-            for crossing in crossings
-        ),
-    )
-
-
-def _word_wire(crossing: Crossing) -> str:
-    """Name a crossing's element type, and how it travels where that differs."""
-    return crossing.dtype if crossing.wire is None else f"{crossing.dtype} ({crossing.wire})"
-
-
-def _boundary_blocks(plan: Plan) -> tuple[Block, ...]:
-    """Say what narrower crossings do to the outputs, and what was forbidden for it."""
-    boundary = plan.boundary
-    if boundary is None:
-        return ()
-    rounds = word_count(boundary.rounds, "round")
-    if not boundary.wires:
-        text = f"No crossing travels narrower (boundary {boundary.asked}, {rounds})."
-    else:
-        text = (
-            f"Narrower crossings let outputs drift by {boundary.drift:.2g} of their largest value;"
-            f" {boundary.max_drift:g} is allowed (boundary {boundary.asked}, {rounds})."
-        )
-    forbidden = tuple(
-        f"{pair.tensor} as {pair.wire} drifts by {pair.drift:.2g}" for pair in boundary.forbidden
-    )
-    bullets = (Bullets(title="Forbidden at the boundary", items=forbidden),) if forbidden else ()
-    return (Sentence(text=text), *bullets)
-
-
 def _parts_table(plan: Plan) -> Table:
     """List what the predicted time is made of."""
     total = plan.predicted.total_seconds
@@ -282,144 +189,3 @@ def _word_part(part: CostPart) -> str:
     """Name one part of the predicted time; a link is called by its two tiers."""
     near, _, far = part.where.partition("->")
     return _PART_WORDS[part.kind].format(tier=part.where, near=near, far=far)
-
-
-_TIMES = {"training": "epoch", "throughput": "period"}
-
-_BASELINES = {
-    "chain": "chain: best prefix of the order",
-    "qdmp": "qdmp: cut vertices alone",
-    "dads": "dads, as published",
-}
-
-
-def _comparison_table(plan: Plan) -> Table:
-    """Put the plan beside the baselines and the alternatives."""
-    total = plan.predicted.compared_seconds
-    told = [plan.predicted.total_joules]
-    rows = [(f"this ({plan.placement.verdict})", *_sends(plan.crossings), word_duration(total), "")]
-    for name, seconds in plan.baselines.items():
-        if name != plan.placement.verdict:
-            rows.append(
-                (
-                    _BASELINES.get(name, name),
-                    "",
-                    "",
-                    word_duration(seconds),
-                    word_ratio(seconds, total),
-                )
-            )
-            told.append(plan.baseline_joules.get(name))
-    for alternative in plan.alternatives:
-        seconds = alternative.prediction.compared_seconds
-        sends = _sends(alternative.crossings)
-        ratio = word_ratio(seconds, total)
-        rows.append((alternative.reason, *sends, word_duration(seconds), ratio))
-        told.append(alternative.prediction.total_joules)
-    energy = () if told[0] is None else (Column(title="energy", alignment="right"),)
-    return Table(
-        title="Compared with",
-        columns=(
-            Column(title="placement"),
-            Column(title="cut at", is_name=True),
-            Column(title="sends", alignment="right"),
-            Column(title=_TIMES.get(plan.objective, "latency"), alignment="right"),
-            Column(title="compared"),
-            *energy,
-        ),
-        rows=tuple(
-            (*row, *(["" if joules is None else word_energy(joules)] if energy else []))
-            for row, joules in zip(rows, told, strict=True)
-        ),
-    )
-
-
-def _measured_table(measured: Sequence[MeasuredCandidate]) -> Table:
-    """Put what each candidate's stages took beside what they were predicted to take."""
-    tiers = list(dict.fromkeys(stage.tier for entry in measured for stage in entry.stages))
-    if len(tiers) > _MOST_COLUMNS:
-        return _measured_list(measured, tiers)
-    return Table(
-        title="Candidates, predicted -> measured",
-        columns=(
-            Column(title="cut at", is_name=True),
-            *(Column(title=tier, alignment="right") for tier in tiers),
-            Column(title="latency", alignment="right"),
-            Column(title="off", alignment="right"),
-            Column(title=""),
-        ),
-        rows=tuple(
-            (
-                _sends(candidate.crossings)[0] or candidate.placement.verdict,
-                *(_word_stage(candidate, tier) for tier in tiers),
-                _word_change(
-                    candidate.predicted_seconds,
-                    candidate.corrected_seconds,
-                    candidate.measured_seconds,
-                ),
-                _word_error(candidate),
-                "taken" if candidate.is_chosen else "",
-            )
-            for candidate in measured
-        ),
-    )
-
-
-def _measured_list(measured: Sequence[MeasuredCandidate], tiers: Sequence[str]) -> Table:
-    """Put the tiers of a longer chain below each candidate, for beside it there is no room."""
-    rows: list[tuple[str, ...]] = []
-    for candidate in measured:
-        latency = _word_change(
-            candidate.predicted_seconds, candidate.corrected_seconds, candidate.measured_seconds
-        )
-        cut = _sends(candidate.crossings)[0] or candidate.placement.verdict
-        mark = "taken" if candidate.is_chosen else ""
-        rows.append((cut, "", latency, _word_error(candidate), mark))
-        rows.extend(("", tier, _word_stage(candidate, tier), "", "") for tier in tiers)
-    return Table(
-        title="Candidates, predicted -> measured",
-        columns=(
-            Column(title="cut at", is_name=True),
-            Column(title="on"),
-            Column(title="time", alignment="right"),
-            Column(title="off", alignment="right"),
-            Column(title=""),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def _word_stage(candidate: MeasuredCandidate, tier: str) -> str:
-    """Write the predicted and the corrected time of a candidate's stage, if it has one there."""
-    for stage in candidate.stages:
-        if stage.tier == tier:
-            return _word_change(
-                stage.predicted_seconds, stage.corrected_seconds, stage.measured_seconds
-            )
-    return ""
-
-
-def _word_error(candidate: MeasuredCandidate) -> str:
-    """Say how far the prediction lies from the corrected time."""
-    if not candidate.corrected_seconds:
-        return "-"
-    error = candidate.predicted_seconds / candidate.corrected_seconds - 1
-    return f"{100 * error:+.1f} %"
-
-
-def _word_change(
-    predicted_seconds: float, corrected_seconds: float, measured_seconds: float | None
-) -> str:
-    """Write a time before and after; ``~`` says that not all of it was measured."""
-    mark = "~" if measured_seconds is None else ""
-    return f"{word_duration(predicted_seconds)} -> {mark}{word_duration(corrected_seconds)}"
-
-
-def _sends(crossings: tuple[Crossing, ...]) -> tuple[str, str]:
-    """Say which tensors cross and how many bytes they are."""
-    if not crossings:
-        return ("", "")
-    first, *others = [crossing.tensor for crossing in crossings]
-    shown = word_name(first)
-    names = f"{shown} and {len(others)} more" if others else shown
-    return (names, word_bytes(sum(crossing.size_bytes for crossing in crossings)))
