@@ -1,38 +1,23 @@
 """Plan with crossings that travel narrower: plan, carve, measure the drift, forbid, plan again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from onnxsplit.errors import BundleError, UsageError
-from onnxsplit.graph import OperatorGraph, TensorSpec
-from onnxsplit.manifest import Manifest
-from onnxsplit.model.carving import carve_stages
-from onnxsplit.model.narrowing import narrow_carving, read_wires
-from onnxsplit.model.shapes import find_symbolic_specs
+from onnxsplit.model.narrowing import narrow_carving
 from onnxsplit.model.stages import Carving
 from onnxsplit.model.wire_audit import check_narrowing
-from onnxsplit.model.wires import (
-    WIRE_TYPES,
-    WireCoding,
-    WireType,
-    calibrate,
-    can_travel_as,
-    read_opset,
-)
-from onnxsplit.parity.drift import DriftMeter, find_drifting_outputs
-from onnxsplit.parity.verification import DriftBudget, RunnableModel, find_random_outputs
-from onnxsplit.placement import Placement
+from onnxsplit.model.wires import WIRE_TYPES, WireCoding, calibrate, read_opset
+from onnxsplit.parity.drift import DriftMeter
+from onnxsplit.parity.verification import RunnableModel, find_random_outputs
 from onnxsplit.planned import Boundary, ForbiddenWire, Plan
-from onnxsplit.planning.costs.data_homes import find_givers, list_resting
 from onnxsplit.planning.costs.question import WireFormat
 from onnxsplit.planning.cuts.boundary import choose_wires
-from onnxsplit.profiling.cache import ProfileCache
-from onnxsplit.profiling.wire_timing import WireSpeed, time_wire
 from onnxsplit.progress import Progress
-from onnxsplit.workflows.boundary_options import AUTO
 from onnxsplit.workflows.grounds import Grounds
+from onnxsplit.workflows.narrowed_bundles import SettledPlan, carve_plain
 from onnxsplit.workflows.requests import Inquiry
+from onnxsplit.workflows.wire_choices import find_types, list_choices
 
 MOST_ROUNDS = 24
 """After so many plans a wire that has failed for any tensor is given up for all."""
@@ -48,21 +33,6 @@ _LONG_CHAIN = (
 )
 
 MakePlan = Callable[[Inquiry], Plan]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettledPlan:
-    """A plan and how its crossings are encoded.
-
-    Parameters
-    ----------
-    plan : Plan
-    codings : tuple of WireCoding
-        Of the crossings that travel narrower.
-    """
-
-    plan: Plan
-    codings: tuple[WireCoding, ...] = ()
 
 
 def settle_boundary(inquiry: Inquiry, make: MakePlan, progress: Progress) -> SettledPlan:
@@ -109,9 +79,9 @@ class _Settling:
     def open(cls, inquiry: Inquiry, asked: str, progress: Progress) -> "_Settling":
         """List what each tensor may choose from, and run the whole model once."""
         prepared, engine = inquiry.grounds.prepared, inquiry.request.engine
-        types, notes = _find_types(asked, read_opset(prepared.model.proto))
+        types, notes = find_types(asked, read_opset(prepared.model.proto))
         progress.report("timing encoders and decoders")
-        choices = _list_choices(inquiry, types, asked)
+        choices = list_choices(inquiry, types, asked)
         if not choices:
             notes.append("No crossing can travel narrower: --boundary narrows float32 and float64.")
         progress.report("running the whole model on the calibration inputs")
@@ -144,7 +114,7 @@ class _Settling:
             question = replace(question, assumptions=(*question.assumptions, *self._assume()))
             plan = make(replace(self.inquiry, question=question))
             self.progress.report(f"measuring the drift of narrower crossings, round {rounds}")
-            plain = _carve(self.inquiry.grounds, plan, self.inquiry)
+            plain = carve_plain(self.inquiry.grounds, plan, self.inquiry)
             codings = self._calibrate(plan, plain)
             drift = self._measure(plain, codings)
             if drift <= most:
@@ -248,72 +218,6 @@ class _Settling:
         return sentences
 
 
-def carve_plan(settled: SettledPlan, inquiry: Inquiry) -> Carving:
-    """Carve the model along a plan, and build its codings into the stages."""
-    plain = _carve(inquiry.grounds, settled.plan, inquiry)
-    narrowed = narrow_carving(plain, settled.codings)
-    check_narrowing(plain, narrowed, settled.codings)
-    return narrowed
-
-
-def list_wires(carving: Carving) -> tuple[Mapping[str, Any], ...]:
-    """Return the crossings that travel narrower, as the manifest holds them."""
-    return tuple(
-        {key: value for key, value in entry.items() if key not in {"way", "nodes"}}
-        for stage in carving.stages
-        for entry in read_wires(stage.proto)
-        if entry["way"] == "encode"
-    )
-
-
-def find_budget(manifest: Manifest, graph: OperatorGraph) -> DriftBudget | None:
-    """Return how far a bundle's outputs may drift; None if nothing travels narrower.
-
-    Raises
-    ------
-    BundleError
-        The manifest has narrower crossings, and does not say how far outputs may drift.
-    """
-    if not manifest.wires:
-        return None
-    try:
-        most = float(manifest.plan["boundary"]["max_drift"])
-        wires = {entry["tensor"]: entry["wire"] for entry in manifest.wires}
-        placement = Placement.of_groups(manifest.plan["placement"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            "The manifest lists narrower crossings, but its plan has no readable boundary; cut the"
-            " model again."
-        ) from error
-    return plan_budget(graph, placement, wires, most)
-
-
-def plan_budget(
-    graph: OperatorGraph, placement: Placement, wires: Mapping[str, str], most: float
-) -> DriftBudget | None:
-    """Return how far outputs may drift; None if nothing travels narrower."""
-    if not wires:
-        return None
-    outputs = find_drifting_outputs(graph, placement, wires.keys())
-    return DriftBudget(most=most, outputs=outputs, wires=wires)
-
-
-def _carve(grounds: Grounds, plan: Plan, inquiry: Inquiry) -> Carving:
-    """Carve the model along the plan, with the model's own symbolic dims at the boundary."""
-    prepared = grounds.prepared
-    names = list(dict.fromkeys(crossing.tensor for crossing in plan.crossings))
-    boundary = find_symbolic_specs(prepared.model, prepared.tensors, names, inquiry.request.engine)
-    return carve_stages(
-        prepared.model,
-        prepared.graph,
-        plan.placement,
-        boundary,
-        resting=list_resting(plan.data),
-        gives=find_givers(plan.data, plan.placement),
-        copies=frozenset(plan.recomputed),
-    )
-
-
 def _make_runnable(carving: Carving, grounds: Grounds) -> list[RunnableModel]:
     """Make stages loadable."""
     return [
@@ -324,89 +228,6 @@ def _make_runnable(carving: Carving, grounds: Grounds) -> list[RunnableModel]:
         )
         for stage in carving.stages
     ]
-
-
-def _find_types(asked: str, opset: int) -> tuple[list[WireType], list[str]]:
-    """Return the wires that the model's opset allows, and say which it does not."""
-    wanted = list(WIRE_TYPES.values()) if asked == AUTO else [WIRE_TYPES[asked]]
-    types = [wire for wire in wanted if wire.least_opset <= opset]
-    missing = [wire for wire in wanted if wire.least_opset > opset]
-    if missing and asked != AUTO:
-        raise UsageError(
-            f"--boundary {asked} needs opset {missing[0].least_opset} or later, and the model has"
-            f" opset {opset}; choose another boundary, or convert the model."
-        )
-    notes = [
-        f"{wire.short} was not tried at the boundary: it needs opset {wire.least_opset}, and the"
-        f" model has {opset}."
-        for wire in missing
-    ]
-    return types, notes
-
-
-def _list_choices(
-    inquiry: Inquiry, types: Sequence[WireType], asked: str
-) -> dict[str, list[WireFormat | None]]:
-    """List the wires that each tensor made by an operator may take."""
-    question = inquiry.question
-    graph = question.graph
-    held = _find_unjudged(graph) | {s.present for s in question.places.states}
-    choices: dict[str, list[WireFormat | None]] = {}
-    price = _Pricing(inquiry=inquiry)
-    for operator in graph:
-        for tensor in operator.outputs:
-            spec = graph.tensors[tensor]
-            fitting = [wire for wire in types if can_travel_as(spec, wire)]
-            if tensor in held or not fitting:
-                continue
-            formats: list[WireFormat | None] = [price.describe(wire, spec) for wire in fitting]
-            # What is asked for is taken; of all that is possible the cheapest.
-            choices[tensor] = [None, *formats] if asked == AUTO else formats
-    return choices
-
-
-def _find_unjudged(graph: OperatorGraph) -> set[str]:
-    """Return the tensors that lead to random outputs: no drift can be measured there."""
-    unjudged = set(find_random_outputs(graph))
-    for operator in reversed(graph.operators):
-        if any(tensor in unjudged for tensor in operator.outputs):
-            unjudged.update(operator.inputs)
-    return unjudged
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pricing:
-    """Describes wires by what coding takes here, scaled to the tiers that are this machine."""
-
-    inquiry: Inquiry
-    speeds: dict[tuple[str, str], WireSpeed] = field(default_factory=dict)
-
-    def describe(self, wire: WireType, spec: TensorSpec) -> WireFormat:
-        """Describe how a tensor travels on a wire."""
-        elements, dtype = spec.elements or 0, spec.dtype or ""
-        if (wire.dtype, dtype) not in self.speeds:
-            self.speeds[wire.dtype, dtype] = self._time(wire, dtype)
-        speed, grounds = self.speeds[wire.dtype, dtype], self.inquiry.grounds
-        tiers = grounds.topology.tiers
-        senders = min(grounds.speeds.get(tier, 1.0) for tier in tiers[:-1])
-        takers = min(grounds.speeds.get(tier, 1.0) for tier in tiers[1:])
-        return WireFormat(
-            name=wire.dtype,
-            size_bytes=wire.measure(elements),
-            send_seconds=elements * speed.encode_seconds / senders,
-            receive_seconds=elements * speed.decode_seconds / takers,
-        )
-
-    def _time(self, wire: WireType, dtype: str) -> WireSpeed:
-        """Time coding, once for each pair of types."""
-        measuring = self.inquiry.request.measuring
-        return time_wire(
-            wire,
-            dtype,
-            read_opset(self.inquiry.grounds.prepared.model.proto),
-            measuring.engine,
-            cache=ProfileCache.locate() if measuring.cache else None,
-        )
 
 
 def _round(drift: float) -> float:

@@ -21,11 +21,12 @@ from onnxsplit.planning.plans import DEFAULT_LEAST_SHARE, make_plan
 from onnxsplit.profiling.storage import read_timings
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.stage_entries import StageEntry
-from onnxsplit.workflows.boundary import carve_plan, settle_boundary
+from onnxsplit.workflows.boundary import settle_boundary
 from onnxsplit.workflows.description import BundleDescription
 from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier
 from onnxsplit.workflows.lowering import LoweringOptions, Precision, StageFormat
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
+from onnxsplit.workflows.narrowed_bundles import carve_plan
 from onnxsplit.workflows.recomputing import refine_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
 from onnxsplit.workflows.training_stages import (

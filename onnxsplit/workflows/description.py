@@ -22,9 +22,9 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.memory import measure_peaks
 from onnxsplit.progress import Progress
 from onnxsplit.stage_entries import StageEntry, spec_to_json
-from onnxsplit.workflows.boundary import list_wires, plan_budget
 from onnxsplit.workflows.grounds import Grounds
 from onnxsplit.workflows.lowering import LoweringOptions, write_lowered
+from onnxsplit.workflows.narrowed_bundles import list_wires, plan_budget
 from onnxsplit.workflows.preparation import PreparedModel
 
 

@@ -23,8 +23,8 @@ from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress
 from onnxsplit.stage_entries import StageEntry
-from onnxsplit.workflows.boundary import SettledPlan, carve_plan
 from onnxsplit.workflows.description import BundleDescription, describe_model
+from onnxsplit.workflows.narrowed_bundles import SettledPlan, carve_plan
 from onnxsplit.workflows.requests import Inquiry, PlanRequest
 
 

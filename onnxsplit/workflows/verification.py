@@ -21,7 +21,7 @@ from onnxsplit.parity.verification import (
     verify_stages,
 )
 from onnxsplit.progress import Progress, SilentProgress
-from onnxsplit.workflows.boundary import find_budget
+from onnxsplit.workflows.narrowed_bundles import find_budget
 from onnxsplit.workflows.preparation import InputOptions, InputSource, make_batches
 from onnxsplit.workflows.runtimes import choose_engines
 
