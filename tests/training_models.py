@@ -115,6 +115,34 @@ def make_embedding() -> onnx.ModelProto:
     return build(nodes, weights, inputs={"x": ["N", 3]}, outputs={"y": ["N", 3]})
 
 
+def make_patches() -> onnx.ModelProto:
+    """Patches of images with a token before them, as vision transformers have; six images."""
+    nodes = [
+        helper.make_node("Conv", ["x", "wp", "bp"], ["p"], "patch", strides=[2, 2]),
+        helper.make_node("Reshape", ["p", "sizes"], ["r"], "rows"),
+        helper.make_node("Transpose", ["r"], ["t"], "turn", perm=[0, 2, 1]),
+        helper.make_node("Where", ["is_row", "whole", "single"], ["many"], "count"),
+        helper.make_node("Expand", ["token", "many"], ["e"], "repeat"),
+        helper.make_node("Concat", ["e", "t"], ["c"], "begin", axis=1),
+        helper.make_node("Add", ["c", "places"], ["a"], "place"),
+        helper.make_node("LayerNormalization", ["a", "g", "b"], ["n"], "norm", axis=-1),
+        helper.make_node("MatMul", ["n", "w"], ["m"], "mix"),
+        helper.make_node("Tanh", ["m"], ["h"], "tanh"),
+        helper.make_node("ReduceMean", ["h", "middle"], ["z"], "mean", keepdims=0),
+        helper.make_node("MatMul", ["z", "wo"], ["y"], "score"),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([6, 8, 16], np.int64), "sizes"),
+        numpy_helper.from_array(np.array([1], np.int64), "middle"),
+        numpy_helper.from_array(np.array([True, False, False]), "is_row"),
+        numpy_helper.from_array(np.array([6, 6, 6], np.int64), "whole"),
+        numpy_helper.from_array(np.array([1, 1, 8], np.int64), "single"),
+        *(draw("wp", 8, 3, 2, 2), draw("bp", 8), draw("token", 1, 1, 8), draw("places", 1, 17, 8)),
+        *(draw("g", 8), draw("b", 8), draw("w", 8, 8), draw("wo", 8, 3)),
+    ]
+    return build(nodes, weights, inputs={"x": [6, 3, 8, 8]}, outputs={"y": [6, 3]})
+
+
 def read(model: onnx.ModelProto) -> tuple[LoadedModel, OperatorGraph]:
     """Load a model and read its operators."""
     loaded = load_model(model)

@@ -20,6 +20,9 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _ROUNDING_FUSIONS = ("MatMulScaleFusion", "MatMulAddFusion", "GemmSumFusion", "DivMulFusion")
 """Fusions of operators that weights as inputs do not prevent, and that round otherwise than the
 operators do: a Gemm begins its sums with what was to be added after them."""
+_REORDERINGS = ("TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider")
+"""They move transposes past sums, which then add up in another order, where the sizes between are
+known; those of a stage are known less far than those of the whole."""
 
 
 def available_providers() -> tuple[str, ...]:
@@ -100,7 +103,8 @@ def keep_roundings(settings: onnxruntime.SessionOptions, *, blocked_layout: bool
     Measured with a product over 256 elements and more: its sum with a bias, fused, differs in the
     last bits from that of a stage that ends with the product.
     """
-    left_out = [*_ROUNDING_FUSIONS, *([] if blocked_layout else ["NchwcTransformer"])]
+    left_out = [*_ROUNDING_FUSIONS, *_REORDERINGS]
+    left_out += [] if blocked_layout else ["NchwcTransformer"]
     settings.add_session_config_entry(
         "optimization.disable_specified_optimizers", ";".join(left_out)
     )

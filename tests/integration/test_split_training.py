@@ -23,6 +23,7 @@ from tests.training_models import (
     draw_batch,
     make_attention,
     make_embedding,
+    make_patches,
     make_perceptron,
     make_tied,
     place_first,
@@ -106,6 +107,16 @@ def test_a_forward_pass_run_again_gives_the_same_bits_and_keeps_less(
         kept[recompute] = figures.saved_bytes
     x = make_batch(make_perceptron, STEPS + 1).inputs["x"]
     assert kept[True] == x.nbytes < kept[False]
+
+
+@pytest.mark.parametrize("count", [4, 6, 7])
+def test_a_cut_does_not_change_in_which_order_sums_are_added_up(count: int, tmp_path: Path) -> None:
+    pair = make_pair(make_patches, count, Recipe(), tmp_path)
+    for step in range(1, 4):
+        values, label = draw_batch((3, 8, 8), 3, 6, seed=step)
+        pair.step(Batch(id=f"1/{step}", inputs={"x": values}, label=label), step)
+    found, wanted = pair.read()
+    assert [name for name in wanted if found[name].tobytes() != wanted[name].tobytes()] == []
 
 
 def test_labels_on_the_device_never_reach_the_server(tmp_path: Path) -> None:
