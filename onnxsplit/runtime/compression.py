@@ -53,12 +53,12 @@ def compress(buffers: Sequence[bytes | memoryview]) -> bytes:
     return compressed
 
 
-def decompress(data: bytes | bytearray, limit_bytes: int) -> bytes:
+def decompress(data: bytes | bytearray | memoryview, limit_bytes: int) -> bytes:
     """Decompress a body, and never make more of it than allowed.
 
     Parameters
     ----------
-    data : bytes or bytearray
+    data : bytes-like
         One frame, which tells its content's size.
     limit_bytes : int
 

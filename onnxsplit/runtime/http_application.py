@@ -15,6 +15,7 @@ from onnxsplit.errors import OnnxSplitError, ProtocolError, RequestError
 from onnxsplit.runtime import compression
 from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
 from onnxsplit.runtime.http_exchanges import (
+    BodyData,
     ClientGoneError,
     Exchange,
     Receive,
@@ -142,7 +143,7 @@ class HttpApplication:
         finally:
             self._budget.give_back(len(data))
 
-    def _decompress(self, data: bytes | bytearray) -> bytes:
+    def _decompress(self, data: BodyData) -> bytes:
         """Decompress a body."""
         return compression.decompress(data, self._limits.request_bytes)
 

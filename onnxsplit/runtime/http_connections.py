@@ -1,4 +1,8 @@
-"""Connections of the HTTP server: uvicorn's, with a clock on the headers and errors in JSON."""
+"""Connections of the HTTP server: uvicorn's, with a clock on the headers and errors in JSON.
+
+What is large of a body goes straight into the memory where it stays, past the parser, which would
+copy it five times.
+"""
 
 import asyncio
 import json
@@ -8,6 +12,7 @@ from http import HTTPStatus
 from typing import cast
 
 from onnxsplit.errors import UsageError
+from onnxsplit.runtime.http_exchanges import DIRECT_BODY, ClientGoneError
 from onnxsplit.runtime.http_limits import HttpLimits
 
 try:
@@ -18,6 +23,7 @@ except ImportError as error:
     raise UsageError('Serving over HTTP needs uvicorn: pip install "onnxsplit[serve]".') from error
 
 _MOST_WAITING_BYTES = 2**20
+_SCRATCH_BYTES = 2**16
 
 
 class _PatientFlow(FlowControl):
@@ -43,7 +49,7 @@ class _PatientFlow(FlowControl):
             super().pause_reading()
 
 
-class GuardedConnection(H11Protocol):
+class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
     """One connection; `guard_connections` says within which limits.
 
     uvicorn bounds how long a connection rests, but not how long a request's headers take; a client
@@ -51,12 +57,18 @@ class GuardedConnection(H11Protocol):
     """
 
     limits = HttpLimits()
+    scratch = memoryview(bytearray(_SCRATCH_BYTES))
+    _room: memoryview | None = None
+    _is_last = False
+    _is_past_parser = False
+    _early = b""
     _timer: asyncio.TimerHandle | None = None
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Begin to wait for a request, unless there are too many connections."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, DIRECT_BODY: self.receive_into}
         self.flow = _PatientFlow(transport, self._is_behind)
         # asyncio sets this only on sockets that name their protocol; without it a response waits
         # 40 ms between its headers and its body.
@@ -66,13 +78,66 @@ class GuardedConnection(H11Protocol):
             return
         self._start_timer()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Say where the next bytes go; the scratch is for one call of one connection at a time."""
+        return self.scratch if self._room is None else self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes that have come: into a body's memory, or by the parser."""
+        if self._room is None:
+            self.data_received(bytes(self.scratch[:nbytes]))
+            return
+        self._room = self._room[nbytes:]
+        if not self._room:
+            self._end_piece()
+
+    async def receive_into(self, rest: memoryview, most: int, seconds: float) -> int:
+        """Receive a body straight into its memory; see `http_exchanges.DirectReceive`."""
+        self._is_past_parser = True
+        self._room, self._is_last = rest[:most], len(rest) <= most
+        self.flow.resume_reading()
+        event = self.cycle.message_event
+        timer = self.loop.call_later(seconds, event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
+            event.clear()
+            missing, self._room = len(self._room or b""), None
+        if missing and self.cycle.disconnected:
+            raise ClientGoneError
+        return min(most, len(rest)) - missing
+
+    def _end_piece(self) -> None:
+        """Wake up who waits for a piece of a body, and read on only if that was the last."""
+        self._room = None
+        if self._is_last:
+            self.cycle.more_body = False
+        else:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
+
     def data_received(self, data: bytes) -> None:
         """Take bytes; from the first to the last header's, the clock runs."""
+        if self._is_past_parser:
+            self._take_early(data)
+            return
         if self._timer is None and self._awaits_request():
             self._start_timer()
         super().data_received(data)
         if not self._awaits_request():
             self._stop_timer()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, with a new parser if the old one never saw this body's end."""
+        if not self._is_past_parser:
+            super().on_response_complete()
+            return
+        early, self._early, self._is_past_parser = self._early, b"", False
+        self.conn = h11.Connection(h11.SERVER)
+        super().on_response_complete()
+        if early and not self.transport.is_closing():
+            self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
@@ -99,10 +164,18 @@ class GuardedConnection(H11Protocol):
         """Answer what is no HTTP, in the protocol's own form of an error."""
         self._refuse(400, msg)
 
+    def _take_early(self, data: bytes) -> None:
+        """Keep what follows a body until it is answered, and drop what is left of a refused one."""
+        if not self.cycle.more_body:
+            self._early += data
+            self.flow.pause_reading()
+
     def _is_behind(self) -> bool:
         """Tell whether reading on would pile up what the application does not read yet."""
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is None or not cycle.more_body or len(cycle.body) > _MOST_WAITING_BYTES
+        if cycle is None or not cycle.more_body:
+            return True
+        return self._is_past_parser or len(cycle.body) > _MOST_WAITING_BYTES
 
     def _awaits_request(self) -> bool:
         """Tell whether no request is being answered."""

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from onnxsplit.errors import ProtocolError, RequestError
 from onnxsplit.runtime.bodies import read_length
 from onnxsplit.runtime.http_limits import BodyBudget, HttpLimits
@@ -14,12 +16,29 @@ from onnxsplit.runtime.http_limits import BodyBudget, HttpLimits
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+BodyData = bytes | bytearray | memoryview
 Send = Callable[[Message], Awaitable[None]]
+
+DirectReceive = Callable[[memoryview, int, float], Awaitable[int]]
+"""Receives a body straight into its memory.
+
+Takes the memory of all that is still missing, the bytes to take now, and the seconds that may take;
+returns how many came, which is fewer if the time was over. Raises `ClientGoneError`.
+"""
+
+DIRECT_BODY = "onnxsplit.direct_body"
+"""Key of a `DirectReceive` in the ``state`` of a scope, where the server has one."""
 
 _TOO_LARGE, _TOO_SLOW = 413, 408
 _LONGEST_ERROR = 600
 _LOOKS = 10
 """How often, within the time that any body has, it is given more for what has come."""
+
+_LEAST_DIRECT_BYTES = 2**16
+"""Less of a body goes by the parser."""
+
+_PIECE_BYTES = 2**20
+"""So much of a body is taken from the budget before it has come."""
 
 _JOINED_BYTES = 2**16
 """Smaller bodies are sent in one piece."""
@@ -66,6 +85,65 @@ class Reply:
         )
 
 
+class _IncomingBody:
+    """What has come of a body, and what of the budget it holds.
+
+    Parameters
+    ----------
+    budget : BodyBudget
+    length_bytes : int or None
+        What will come in all, where that was told.
+    """
+
+    def __init__(self, budget: BodyBudget, length_bytes: int | None) -> None:
+        self.size_bytes = 0
+        self._budget = budget
+        self._length_bytes = length_bytes
+        self._data: bytes | bytearray = b""
+        self._room: memoryview | None = None
+
+    @property
+    def data(self) -> BodyData:
+        """All of it, once it has come."""
+        return self._data if self._room is None else self._room
+
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to come, where the length was told."""
+        return (self._length_bytes or self.size_bytes) - self.size_bytes
+
+    @property
+    def is_worth_a_room(self) -> bool:
+        """Whether its beginning has come, and much is missing."""
+        return self._room is not None or (
+            self.size_bytes > 0 and self.missing_bytes >= _LEAST_DIRECT_BYTES
+        )
+
+    def append(self, chunk: bytes) -> None:
+        """Add a part; the only part is not copied."""
+        self._budget.take(len(chunk))
+        self.size_bytes += len(chunk)
+        if not self._data:
+            self._data = chunk
+            return
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)
+        self._data += chunk
+
+    async def fill(self, receive_into: DirectReceive, seconds: float) -> None:
+        """Receive a piece into memory that is reserved for the whole; untouched, it is not used."""
+        if self._room is None:
+            self._room = np.empty(self.size_bytes + self.missing_bytes, np.uint8).data
+            self._room[: self.size_bytes] = self._data
+        piece, count = min(self.missing_bytes, _PIECE_BYTES), 0
+        self._budget.take(piece)
+        try:
+            count = await receive_into(self._room[self.size_bytes :], piece, seconds)
+        finally:
+            self._budget.give_back(piece - count)
+        self.size_bytes += count
+
+
 class Exchange:
     """One request that came in, and the way to answer it.
 
@@ -82,6 +160,8 @@ class Exchange:
         self._limits = limits
         self._is_read = False
         self._is_slow = False
+        self._is_direct = False
+        self._receive_into: DirectReceive | None = scope.get("state", {}).get(DIRECT_BODY)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[str, str] = {
@@ -89,7 +169,7 @@ class Exchange:
             for name, value in scope["headers"]
         }
 
-    async def read_body(self, budget: BodyBudget) -> bytes | bytearray:
+    async def read_body(self, budget: BodyBudget) -> BodyData:
         """Read the body; what it takes of the budget is left to the caller to give back.
 
         Raises
@@ -99,30 +179,43 @@ class Exchange:
         ClientGoneError
             The client is gone.
         """
-        self._check_length()
-        body: bytes | bytearray = b""
+        body = _IncomingBody(budget, self._check_length())
         loop = asyncio.get_running_loop()
         start = looked = loop.time()
         try:
             async with asyncio.timeout_at(start + self._limits.body_seconds) as patience:
                 while not self._is_read:
-                    chunk = await self._read_chunk()
-                    if len(body) + len(chunk) > self._limits.request_bytes:
-                        self._refuse_size()
-                    budget.take(len(chunk))
-                    body = _append(body, chunk)
-                    if loop.time() > looked + self._limits.body_seconds / _LOOKS:
+                    await self._read_more(body)
+                    if loop.time() > looked + self._look_seconds:
                         looked = loop.time()
-                        patience.reschedule(start + self._limits.allow_seconds(len(body)))
+                        patience.reschedule(start + self._limits.allow_seconds(body.size_bytes))
         except BaseException as error:
-            budget.give_back(len(body))
+            budget.give_back(body.size_bytes)
             if isinstance(error, TimeoutError):
                 self._is_slow = True
                 raise RequestError(
-                    f"The body arrives too slowly: {len(body)} bytes until now.", status=_TOO_SLOW
+                    f"The body arrives too slowly: {body.size_bytes} bytes until now.",
+                    status=_TOO_SLOW,
                 ) from error
             raise
-        return body
+        return body.data
+
+    @property
+    def _look_seconds(self) -> float:
+        """After how long a body is given more time for what has come."""
+        return self._limits.body_seconds / _LOOKS
+
+    async def _read_more(self, body: "_IncomingBody") -> None:
+        """Read more of a body: past the parser, once its beginning is there and much is missing."""
+        if self._receive_into is not None and body.is_worth_a_room:
+            self._is_direct = True
+            await body.fill(self._receive_into, self._look_seconds)
+            self._is_read = not body.missing_bytes
+            return
+        chunk = await self._read_chunk()
+        if body.size_bytes + len(chunk) > self._limits.request_bytes:
+            self._refuse_size()
+        body.append(chunk)
 
     async def answer(self, reply: Reply) -> None:
         """Send the reply."""
@@ -169,17 +262,18 @@ class Exchange:
         except (TimeoutError, ClientGoneError):
             return
 
-    def _check_length(self) -> None:
-        """Refuse a body by the length that its header tells."""
+    def _check_length(self) -> int | None:
+        """Return the length of the body that its header tells, unless it is too large."""
         text = self.headers.get("content-length")
         if text is None:
-            return
+            return None
         try:
             length = read_length(text, "Content-Length")
         except ProtocolError as error:
             raise RequestError(str(error)) from error
         if length > self._limits.request_bytes:
             self._refuse_size()
+        return None if "transfer-encoding" in self.headers else length
 
     def _refuse_size(self) -> None:
         """Refuse a body that is too large."""
@@ -191,7 +285,9 @@ class Exchange:
 
     def _may_stay(self) -> bool:
         """Tell whether a connection can be kept whose request's body was not read to its end."""
-        if "expect" in self.headers or "transfer-encoding" in self.headers or self._is_slow:
+        if "expect" in self.headers or "transfer-encoding" in self.headers:
+            return False
+        if self._is_slow or self._is_direct:
             return False
         length = self.headers.get("content-length", "0")
         return length.isdecimal() and int(length) <= self._limits.request_bytes
@@ -200,16 +296,6 @@ class Exchange:
         """Return the caller's trace context, if it is one (W3C Trace Context, level 1)."""
         trace = self.headers.get("traceparent", "")
         return {"traceparent": trace} if _TRACEPARENT.fullmatch(trace) else {}
-
-
-def _append(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
-    """Add a part to a body; the only part is not copied."""
-    if not body:
-        return chunk
-    if isinstance(body, bytes):
-        body = bytearray(body)
-    body += chunk
-    return body
 
 
 def _join(buffers: tuple[bytes | memoryview, ...], size: int) -> tuple[bytes | memoryview, ...]:

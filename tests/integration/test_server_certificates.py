@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onnxsplit.errors import UsageError
+from onnxsplit.runtime.message_codec import decode_response, encode_request
+from onnxsplit.runtime.messages import InferRequest
 from onnxsplit.runtime.tls import TlsFiles
 from tests.certificates import Authority, Identity
 from tests.served_models import Doubler, send_raw, serve_models
@@ -65,6 +68,21 @@ def _ask(port: int, authority: Authority, identity: Identity | None = None) -> i
 
 def test_those_with_a_certificate_of_ours_are_answered(keyring: Keyring, mutual_port: int) -> None:
     assert _ask(mutual_port, keyring.ours, keyring.client) == 200
+
+
+def test_large_bodies_arrive_over_tls(keyring: Keyring, mutual_port: int) -> None:
+    context = ssl.create_default_context(cafile=str(keyring.ours.certificate))
+    context.load_cert_chain(keyring.client.certificate, keyring.client.key)
+    connection = http.client.HTTPSConnection("127.0.0.1", mutual_port, timeout=20, context=context)
+    for count in (1, 200_000, 5_000, 300_000):
+        rows = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
+        body = encode_request(InferRequest(model="m", inputs={"x": rows}))
+        connection.request("POST", "/v2/models/m/infer", b"".join(body.buffers), dict(body.headers))
+        response = connection.getresponse()
+        length = int(response.headers["Inference-Header-Content-Length"])
+        answer = decode_response(response.read(), head_bytes=length)
+        np.testing.assert_array_equal(answer.outputs["y"], rows * 2)
+    connection.close()
 
 
 def test_those_without_a_certificate_are_refused(keyring: Keyring, mutual_port: int) -> None:
