@@ -22,7 +22,7 @@ from onnxsplit.model.reading import read_graph
 from onnxsplit.model.shapes import find_symbolic_specs, resolve_tensors
 from onnxsplit.parity.verification import RunnableModel, verify_stages
 from onnxsplit.placement import Placement
-from onnxsplit.planning.cuts.recomputation import may_double
+from onnxsplit.planning.cuts.cheap_operators import may_double
 from tests.contract.workshop import fit
 from tests.property.test_carving_random_models import ModelDrawer
 from tests.tiny_models import parse
