@@ -10,7 +10,7 @@ from onnxsplit.planning.costs.mixture import tell_mix
 from onnxsplit.planning.costs.moving import describe_move, name_move_assumptions
 from onnxsplit.planning.costs.objective_notes import describe_objective, name_objective_assumptions
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.cuts.optimum import Solution, Solver
+from onnxsplit.planning.cuts.solver import Solution, Solver
 from onnxsplit.planning.demands.limit_notes import list_limit_assumptions
 from onnxsplit.planning.outlook.baselines import find_baselines, name_repairs
 from onnxsplit.planning.outlook.outlooks import Outlook

@@ -8,8 +8,8 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.assembly import assemble
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.cuts.optimum import Solution
 from onnxsplit.planning.cuts.reduction import Solving
+from onnxsplit.planning.cuts.solver import Solution
 from onnxsplit.planning.demands.breaches import check_placement
 from onnxsplit.planning.demands.constraints import Constraints, check_operators
 from onnxsplit.planning.demands.pieces import take_apart, take_memory

@@ -14,8 +14,9 @@ from onnxsplit.planning.costs.mixes import list_graphs
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.formulation import formulate
-from onnxsplit.planning.cuts.optimum import Solution, Solver, find_best_split, find_optimum
+from onnxsplit.planning.cuts.optimum import find_best_split, find_optimum
 from onnxsplit.planning.cuts.reduction import Method, PreparedQuestion, Reduction, Solving
+from onnxsplit.planning.cuts.solver import Solution, Solver
 from onnxsplit.planning.demands.budgets import find_within_budgets
 from onnxsplit.planning.demands.clashes import explain_clash
 from onnxsplit.planning.demands.constraints import Constraints

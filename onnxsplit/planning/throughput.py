@@ -4,13 +4,13 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.assembly import assemble
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.cuts.optimum import Solution, Solver
 from onnxsplit.planning.cuts.pipelines import (
     Pipeline,
     certify_given,
     find_pipeline,
     refuse_what_only_sums_tell,
 )
+from onnxsplit.planning.cuts.solver import Solution, Solver
 from onnxsplit.planning.outlook.alternatives import describe_alternative
 from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.outlook.outlooks import Outlook

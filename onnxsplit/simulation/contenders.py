@@ -12,8 +12,8 @@ from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.linear_pricing import LinearPrice, linearise
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.bandwidths import BOTH_RATES, find_regions, span_rates
-from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.cuts.prefixes import PrefixRows, place_cells, tabulate_prefixes
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.outlook.baselines import find_static_split, list_cut_vertices
 from onnxsplit.planning.outlook.published_cuts import find_published_cuts

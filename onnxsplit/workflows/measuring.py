@@ -15,7 +15,7 @@ from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.data_homes import find_givers, list_resting, locate_data
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.cuts.candidates import find_candidates, identify
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.outlook.balance import review_balance
 from onnxsplit.planning.outlook.correction import correct_candidates, explain_choice
@@ -25,8 +25,8 @@ from onnxsplit.profiling.instruments import Instruments
 from onnxsplit.profiling.sampling import StopRule
 from onnxsplit.profiling.stage_timing import RunnableStage, time_chains
 from onnxsplit.progress import Progress
+from onnxsplit.workflows.inquiries import Inquiry
 from onnxsplit.workflows.preparation import PreparedModel
-from onnxsplit.workflows.requests import Inquiry
 from onnxsplit.workflows.runtimes import describe_engines
 
 DEFAULT_CANDIDATES = 3

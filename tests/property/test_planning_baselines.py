@@ -12,8 +12,9 @@ import pytest
 
 from onnxsplit.errors import InfeasiblePlacementError, UsageError
 from onnxsplit.planning.cuts.enumeration import find_by_enumeration, list_ideals
-from onnxsplit.planning.cuts.optimum import Solver, find_optimum
+from onnxsplit.planning.cuts.optimum import find_optimum
 from onnxsplit.planning.cuts.prefixes import price_prefixes
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.outlook.baselines import (
     find_baselines,

@@ -23,8 +23,8 @@ from onnxsplit.planning.costs.moving import name_move_assumptions
 from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.formulation import Bar
-from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.cuts.reduction import Method, PreparedQuestion, Reduction, check_value
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.solvers import prepare

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.cuts.formulation import Bar
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 
 MOST_SOLVES = 400
 """Solves after which the search gives up; many placements may share their crossings."""

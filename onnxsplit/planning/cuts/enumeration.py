@@ -10,7 +10,7 @@ from onnxsplit.errors import InfeasiblePlacementError
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.coarsening import CoarseGraph
 from onnxsplit.planning.costs.pricing import PricedPlacement
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 
 MOST_IDEALS = 20_000
 """Placements after which the enumeration gives up."""

@@ -22,7 +22,7 @@ from onnxsplit.planning.costs.prices import EVERY_SECOND
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.enumeration import list_ideals, read_ideals
-from onnxsplit.planning.cuts.optimum import Solution, Solver
+from onnxsplit.planning.cuts.solver import Solution, Solver
 from onnxsplit.planning.cuts.tallies import Rows, Tally
 from onnxsplit.planning.demands.conflicts import explain_conflict, explain_no_split
 from onnxsplit.planning.outlook.detail import Detail

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from onnxsplit.errors import UsageError
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.charges import Charges, read_parameters
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

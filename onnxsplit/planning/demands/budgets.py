@@ -21,8 +21,9 @@ from onnxsplit.planning.costs.gradients import follow_gradients
 from onnxsplit.planning.costs.mixes import list_graphs
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.cuts.formulation import Bar, Formulation, formulate
-from onnxsplit.planning.cuts.optimum import Solution, Solver, price_wholes
+from onnxsplit.planning.cuts.optimum import price_wholes
 from onnxsplit.planning.cuts.separators import place_prefix
+from onnxsplit.planning.cuts.solver import Solution, Solver
 from onnxsplit.planning.demands.limits import Limits, refuse_unknown_sizes
 from onnxsplit.planning.demands.memory_rows import TierRows, limit_inference, limit_training
 from onnxsplit.planning.outlook.shares import weigh_cells

@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 
 from onnxsplit.errors import InfeasiblePlacementError, PlanError
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.cuts.optimum import Solver, find_best_split, find_optimum
+from onnxsplit.planning.cuts.optimum import find_best_split, find_optimum
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.budgets import find_within_budgets
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.planning.demands.pieces import Piece, combine, take_apart, take_memory

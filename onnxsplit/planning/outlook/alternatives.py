@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from onnxsplit.planned import Alternative
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.cuts.candidates import Identity, find_candidates, identify
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.outlook.shares import CutTable
 
 MOST_SOLVES = 60

@@ -17,8 +17,9 @@ import numpy as np
 
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.pricing import PricedPlacement
-from onnxsplit.planning.cuts.optimum import Solver, price_wholes
+from onnxsplit.planning.cuts.optimum import price_wholes
 from onnxsplit.planning.cuts.separators import place_prefix
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.outlook.shares import (
     CutTable,
     measure_server_share,

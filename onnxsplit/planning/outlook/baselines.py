@@ -26,8 +26,9 @@ from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.costs.question import Question, WireFormat
 from onnxsplit.planning.cuts.formulation import Formulation, formulate
-from onnxsplit.planning.cuts.optimum import Solver, find_optimum, price_wholes
+from onnxsplit.planning.cuts.optimum import find_optimum, price_wholes
 from onnxsplit.planning.cuts.prefixes import PrefixTable, place_cells, price_prefixes
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.constraints import Constraints
 from onnxsplit.tiers import Link, Topology
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from onnxsplit.errors import InfeasiblePlacementError, UsageError, suggest
 from onnxsplit.outlook import Explanation, OtherTier
 from onnxsplit.planning.costs.pricing import PricedPlacement
-from onnxsplit.planning.cuts.optimum import Solver, find_best_split
+from onnxsplit.planning.cuts.optimum import find_best_split
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.demands.budgets import find_within_budgets
 from onnxsplit.planning.demands.conflicts import Demands
 

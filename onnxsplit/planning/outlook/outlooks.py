@@ -6,7 +6,7 @@ from onnxsplit.errors import UsageError
 from onnxsplit.outlook import Explanation, Front, Sensitivity
 from onnxsplit.planning.costs.pricing import PricedPlacement
 from onnxsplit.planning.costs.question import Question
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.outlook.detail import Detail
 from onnxsplit.planning.outlook.explaining import explain_operators
 from onnxsplit.planning.outlook.sensitivity import find_sensitivity

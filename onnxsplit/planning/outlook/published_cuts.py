@@ -10,8 +10,8 @@ from onnxsplit.mincut.envelope import Plane, Ray, trace_envelope
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.bandwidths import BOTH_RATES, span_rates
-from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.cuts.reduction import Reduction
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.planning.outlook.baselines import formulate_as_published, list_repairs
 
 Side = npt.NDArray[np.bool_]

@@ -25,7 +25,7 @@ from onnxsplit.planning.costs.mixes import time_cells
 from onnxsplit.planning.costs.pricing import PricedPlacement, price_placement
 from onnxsplit.planning.costs.question import Question
 from onnxsplit.planning.cuts.formulation import formulate
-from onnxsplit.planning.cuts.optimum import Solver
+from onnxsplit.planning.cuts.solver import Solver
 from onnxsplit.profiles import Profile
 from onnxsplit.tiers import Topology
 

@@ -9,8 +9,8 @@ from onnxsplit.graph import OperatorGraph
 from onnxsplit.placement import Placement
 from onnxsplit.planning.costs.charges import read_parameters
 from onnxsplit.planning.costs.coarsening import CoarseGraph
-from onnxsplit.planning.cuts.optimum import Solver
 from onnxsplit.planning.cuts.separators import SingleTensorCut, find_single_tensor_cuts
+from onnxsplit.planning.cuts.solver import Solver
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
