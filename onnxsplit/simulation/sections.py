@@ -264,3 +264,12 @@ def _read_value(text: str) -> Any:  # noqa: ANN401 - TOML can be anything
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def find_file(section: Section, key: str, folder: Path) -> Path:
+    """Read a path relative to the scenario's folder."""
+    # What was typed beside the file is meant from where it was typed.
+    path = Path(section.text(key)) if section.is_overridden(key) else folder / section.text(key)
+    if not path.is_file():
+        section.fail(key, f"there is no file {path}.")
+    return path
