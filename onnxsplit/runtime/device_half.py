@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Protocol, Self
 
 from onnxsplit.engines.port import Array
@@ -13,12 +13,11 @@ from onnxsplit.errors import (
     ProtocolError,
     RequestError,
     TransportError,
-    UsageError,
-    suggest,
 )
 from onnxsplit.runtime.answer_traces import trace_answer
 from onnxsplit.runtime.breaker import Breaker
 from onnxsplit.runtime.deadlines import Deadline
+from onnxsplit.runtime.local_runs import LocalRun, check_names
 from onnxsplit.runtime.messages import Parameter
 from onnxsplit.runtime.remote_half import RemoteAnswer, RemoteHalf
 from onnxsplit.runtime.run_traces import RunResult, RunTrace
@@ -42,35 +41,6 @@ class Chooser(Protocol):
 
     def observe(self, trace: RunTrace) -> None:
         """Learn from a run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalRun:
-    """What the device made of the inputs, before anything travels.
-
-    Parameters
-    ----------
-    index : int
-    cut : SplitCut
-    values : mapping of str to array
-        Inputs and what the device's stage made of them.
-    parameters : mapping
-        Of the sequence, if there is one.
-    start_seconds : float
-        When the run began.
-    device_seconds : float
-    deadline : Deadline
-    inputs : mapping of str to array
-    """
-
-    index: int
-    cut: SplitCut
-    values: Mapping[str, Array]
-    parameters: Mapping[str, Parameter]
-    start_seconds: float
-    device_seconds: float
-    deadline: Deadline
-    inputs: Mapping[str, Array]
 
 
 class DeviceHalf:
@@ -172,7 +142,7 @@ class DeviceHalf:
         start = time.perf_counter()
         deadline = Deadline.after(deadline_seconds or self._deadline_seconds)
         cut = self._choose()
-        self._check_names(cut, inputs)
+        check_names(cut, inputs)
         response = cut.run_local(inputs, parameters or {})
         return LocalRun(
             index=next(self._indices),
@@ -287,20 +257,6 @@ class DeviceHalf:
         if self._chooser is not None:
             self._chooser.observe(trace)
         return RunResult(outputs={name: values[name] for name in run.cut.outputs}, trace=trace)
-
-    @staticmethod
-    def _check_names(cut: SplitCut, inputs: Mapping[str, Array]) -> None:
-        """Refuse inputs that the model does not have, and name those that it lacks."""
-        local = () if cut.local is None else cut.local.metadata.inputs
-        known = {spec["name"] for spec in cut.manifest.model["inputs"]}
-        for name in inputs:
-            if name not in known:
-                raise UsageError(f"The model has no input {name!r}. {suggest(name, known)}")
-        made = set() if cut.local is None else {s.name for s in cut.local.metadata.outputs}
-        needed = [*(spec.name for spec in local), *(cut.remote.inputs if cut.remote else ())]
-        for name in needed:
-            if name not in inputs and name not in made:
-                raise UsageError(f"The model needs the input {name!r}; give a value for it.")
 
 
 def _is_away(error: TransportError) -> bool:
