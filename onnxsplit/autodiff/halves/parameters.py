@@ -10,24 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 
 from onnxsplit.autodiff.halves.recipe import Tied
+from onnxsplit.autodiff.halves.trained_weights import (
+    find_readers,
+    find_statistics,
+    find_tied_layouts,
+    is_weight,
+    merge_layouts,
+)
 from onnxsplit.autodiff.halves.variables import Variable, apply_variables, load_weights
 from onnxsplit.engines.opening import open_session
 from onnxsplit.engines.port import EngineOptions
 from onnxsplit.model.index import ModelIndex, index_model
 from onnxsplit.model.loading import LoadedModel
-
-_LAYOUTS = frozenset(
-    {"Cast", "Constant", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze"}
-    | {"Transpose", "Unsqueeze"}
-)
-"""Operators that change no number of a weight, so that what they make is trained in its place."""
-_HUGE = 1e9
-_FLOATING = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16})
-_STATISTICS = (3, 4)
-"""Places of the running mean and variance among the inputs of a batch normalisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +71,13 @@ def separate_variables(
     """
     proto = load_weights(model)
     index = index_model(proto)
-    found = _find_readers(index, trained)
-    readers = {value: names for value, names in found.items() if _is_weight(index, value)}
-    statistics = _find_statistics(index, trained) if train_statistics else {}
+    found = find_readers(index, trained)
+    readers = {value: names for value, names in found.items() if is_weight(index, value)}
+    statistics = find_statistics(index, trained) if train_statistics else {}
     fixed = [value for value in found if value not in readers]
-    layouts = _find_tied_layouts(index, readers)
+    layouts = find_tied_layouts(index, readers)
     if tied == "keep":
-        readers = _merge_layouts(index, readers, layouts)
+        readers = merge_layouts(index, readers, layouts)
     folded = _fold(proto, index, [*readers])
     variables: list[Variable] = []
     notes = [_word_folded(folded)] if folded else []
@@ -102,70 +99,6 @@ def separate_variables(
     values = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}
     apply_variables(proto, variables, {v.name: values[v.source] for v in variables})
     return SeparatedModel(proto=proto, variables=tuple(variables), notes=tuple(notes))
-
-
-def _find_readers(
-    index: ModelIndex, trained: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
-    """Map each value that is to be a parameter to the trained operators that read it."""
-    readers: dict[str, list[str]] = {}
-    for place in index.order:
-        node = index.nodes[place]
-        weights = set(trained.get(node.name, ()))
-        if not weights:
-            continue
-        for position, value in enumerate(node.input):
-            if _is_statistic(node, position) or not value or not index.is_constant(value):
-                continue
-            _, stored = index.find_constants([value])
-            if stored & weights and node.name not in readers.setdefault(value, []):
-                readers[value].append(node.name)
-    return {value: tuple(names) for value, names in readers.items()}
-
-
-def _find_tied_layouts(
-    index: ModelIndex, readers: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    """Map weights that are read in several layouts to the values that hold these."""
-    layouts: dict[str, list[str]] = {}
-    for value in readers:
-        _, stored = index.find_constants([value])
-        for name in sorted(stored):
-            if index.initializers[name].data_type in _FLOATING:
-                layouts.setdefault(name, []).append(value)
-    return {name: tuple(values) for name, values in layouts.items() if len(values) > 1}
-
-
-def _merge_layouts(
-    index: ModelIndex,
-    readers: Mapping[str, tuple[str, ...]],
-    layouts: Mapping[str, tuple[str, ...]],
-) -> dict[str, tuple[str, ...]]:
-    """Let one weight stand for all its layouts: the operators that change it train as well."""
-    merged = dict(readers)
-    for name, values in layouts.items():
-        read = {operator for value in values for operator in merged.pop(value)}
-        merged[name] = tuple(node.name for node in index.nodes if node.name in read)
-    return merged
-
-
-def _find_statistics(
-    index: ModelIndex, trained: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
-    """Map running statistics to the batch normalisations that keep them."""
-    found: dict[str, list[str]] = {}
-    for place in index.order:
-        node = index.nodes[place]
-        if node.op_type != "BatchNormalization" or node.name not in trained:
-            continue
-        for position in _STATISTICS:
-            found.setdefault(node.input[position], []).append(node.name)
-    return {value: tuple(names) for value, names in found.items()}
-
-
-def _is_statistic(node: onnx.NodeProto, position: int) -> bool:
-    """Tell whether an input is a running statistic, which no gradient passes."""
-    return node.op_type == "BatchNormalization" and position in _STATISTICS
 
 
 def _fold(proto: onnx.ModelProto, index: ModelIndex, values: Sequence[str]) -> list[str]:
@@ -219,22 +152,6 @@ def _is_read_elsewhere(
     return any(
         value in reads and node.name not in operators and position not in gone
         for position, (node, reads) in enumerate(zip(index.nodes, index.reads, strict=True))
-    )
-
-
-def _is_weight(index: ModelIndex, value: str) -> bool:
-    """Tell whether a constant is a weight, rather than a table or a mask.
-
-    Exports do not tell buffers from parameters. What is computed by more than a change of layout is
-    taken to be a table, such as sines of positions; what holds huge numbers, to be a mask.
-    """
-    places, stored = index.find_constants([value])
-    if any(index.nodes[place].op_type not in _LAYOUTS for place in places):
-        return False
-    return all(
-        np.all(np.abs(numpy_helper.to_array(tensor).astype(np.float64)) < _HUGE)
-        for name in stored
-        if (tensor := index.initializers.get(name)) is not None and tensor.data_type in _FLOATING
     )
 
 
