@@ -6,6 +6,7 @@ from onnxsplit.cli import (
     answer_options,
     options,
     placement_options,
+    recipes,
     runtime_options,
     serving_options,
     training_options,
@@ -67,7 +68,7 @@ def cut(  # noqa: PLR0913 - typer reads one parameter for each option
             frontier=frontier,
             measure=measure,
             stage_times=stage_times or (),
-            training=training_options.read_recipe(
+            training=recipes.read_recipe(
                 loss,
                 optimizer=optimizer,
                 momentum=momentum,

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from onnxsplit.cli import options, profiling_options, runtime_options, training_options
+from onnxsplit.cli import options, profiling_options, recipes, runtime_options, training_options
 from onnxsplit.cli.arguments import parse_dims, parse_provider_options, parse_shapes
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
@@ -94,7 +94,7 @@ def profile(  # noqa: PLR0913 - typer reads one parameter for each option
             memory=memory,
             trace=trace,
             optimized=optimized,
-            training=training_options.read_measured(
+            training=recipes.read_measured(
                 is_wanted=training, loss=loss, optimizer=optimizer, norms=norms
             ),
             progress=progress,

@@ -2,7 +2,7 @@
 
 import typer
 
-from onnxsplit.cli import options, server_options, serving_options, training_options
+from onnxsplit.cli import options, recipes, server_options, serving_options, training_options
 from onnxsplit.cli.formats import OutputFormat
 from onnxsplit.cli.terminal import Terminal
 
@@ -64,7 +64,7 @@ def train(  # noqa: PLR0913 - typer reads one parameter for each option
             data[0],
             other_clients=data[1:],
             evaluation=evaluation,
-            server=training_options.read_server(
+            server=recipes.read_server(
                 server,
                 name=served_name,
                 client=client,
