@@ -15,8 +15,8 @@ from onnxsplit.planning.costs.question import WireFormat
 from onnxsplit.planning.cuts.boundary import choose_wires
 from onnxsplit.progress import Progress
 from onnxsplit.workflows.grounds import Grounds
+from onnxsplit.workflows.inquiries import Inquiry
 from onnxsplit.workflows.narrowed_bundles import SettledPlan, carve_plain
-from onnxsplit.workflows.requests import Inquiry
 from onnxsplit.workflows.wire_choices import find_types, list_choices
 
 MOST_ROUNDS = 24

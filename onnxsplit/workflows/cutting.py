@@ -24,11 +24,12 @@ from onnxsplit.stage_entries import StageEntry
 from onnxsplit.workflows.boundary import settle_boundary
 from onnxsplit.workflows.description import BundleDescription
 from onnxsplit.workflows.frontier_cutting import check_wishes, cut_frontier
+from onnxsplit.workflows.inquiries import Inquiry, open_inquiry
 from onnxsplit.workflows.lowering import LoweringOptions, Precision, StageFormat
 from onnxsplit.workflows.measuring import LoopOptions, close_loop
 from onnxsplit.workflows.narrowed_bundles import carve_plan
 from onnxsplit.workflows.recomputing import refine_plan
-from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
+from onnxsplit.workflows.requests import PlanRequest, PlanWishes
 from onnxsplit.workflows.training_stages import (
     TrainingWriter,
     check_training,

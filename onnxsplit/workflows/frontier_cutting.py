@@ -24,8 +24,9 @@ from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress
 from onnxsplit.stage_entries import StageEntry
 from onnxsplit.workflows.description import BundleDescription, describe_model
+from onnxsplit.workflows.inquiries import Inquiry
 from onnxsplit.workflows.narrowed_bundles import SettledPlan, carve_plan
-from onnxsplit.workflows.requests import Inquiry, PlanRequest
+from onnxsplit.workflows.requests import PlanRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

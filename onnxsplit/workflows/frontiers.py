@@ -11,7 +11,8 @@ from onnxsplit.planning.cuts.bandwidths import find_frontier
 from onnxsplit.profiling.storage import write_text
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.reporting.frontier_drawing import draw_frontier
-from onnxsplit.workflows.requests import PlanRequest, PlanWishes, open_inquiry
+from onnxsplit.workflows.inquiries import open_inquiry
+from onnxsplit.workflows.requests import PlanRequest, PlanWishes
 
 
 def frontier(

@@ -19,7 +19,7 @@ from onnxsplit.placement import Placement
 from onnxsplit.planned import Plan
 from onnxsplit.planning.costs.data_homes import find_givers, list_resting
 from onnxsplit.workflows.grounds import Grounds
-from onnxsplit.workflows.requests import Inquiry
+from onnxsplit.workflows.inquiries import Inquiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,10 @@ from onnxsplit.planning.given_placements import make_plan_for
 from onnxsplit.planning.plans import make_plan
 from onnxsplit.progress import Progress, SilentProgress
 from onnxsplit.workflows.boundary import settle_boundary
+from onnxsplit.workflows.inquiries import Inquiry, open_inquiry
 from onnxsplit.workflows.placements import read_placement
 from onnxsplit.workflows.recomputing import refine_plan
-from onnxsplit.workflows.requests import Inquiry, PlanRequest, PlanWishes, open_inquiry
+from onnxsplit.workflows.requests import PlanRequest, PlanWishes
 
 
 def plan(

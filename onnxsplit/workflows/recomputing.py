@@ -2,7 +2,7 @@
 
 from onnxsplit.planned import Plan
 from onnxsplit.planning.cuts.recomputation import recompute_plan
-from onnxsplit.workflows.requests import Inquiry
+from onnxsplit.workflows.inquiries import Inquiry
 
 
 def refine_plan(plan: Plan, inquiry: Inquiry, *, require_split: bool) -> Plan:

@@ -23,9 +23,10 @@ from onnxsplit.training.data import Batch
 from onnxsplit.training.section import TrainingSection
 from onnxsplit.training.stages import StageFile
 from onnxsplit.training.storage import save_state
+from onnxsplit.workflows.inquiries import Inquiry
 from onnxsplit.workflows.labels import draw_label
 from onnxsplit.workflows.preparation import PreparedModel
-from onnxsplit.workflows.requests import Inquiry, PlanRequest
+from onnxsplit.workflows.requests import PlanRequest
 from onnxsplit.workflows.trained_parameters import find_trained, list_frozen
 
 _SIDES = ("device", "server")

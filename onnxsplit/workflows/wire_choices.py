@@ -11,7 +11,7 @@ from onnxsplit.planning.costs.question import WireFormat
 from onnxsplit.profiling.cache import ProfileCache
 from onnxsplit.profiling.wire_timing import WireSpeed, time_wire
 from onnxsplit.workflows.boundary_options import AUTO
-from onnxsplit.workflows.requests import Inquiry
+from onnxsplit.workflows.inquiries import Inquiry
 
 
 def find_types(asked: str, opset: int) -> tuple[list[WireType], list[str]]:
