@@ -8,10 +8,13 @@ import numpy as np
 
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import UsageError
-from onnxsplit.graph import TensorSpec
+from onnxsplit.graph import Dim, TensorSpec
 
 LABEL_NAMES = ("label", "labels", "y", "target", "targets")
 """Under which the labels may be found in a file."""
+_WHOLE = "biu"
+"""Kinds of numpy's types: truth values and whole numbers."""
+_NUMBERS = f"{_WHOLE}f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,16 +249,65 @@ def _check_classes(label: Array, classes: int | None) -> None:
         )
 
 
+def check_shape(name: str, shape: Sequence[int], spec: TensorSpec) -> None:
+    """Refuse examples of another shape than the model takes, whatever their number.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not spec.shape:
+        return
+    if not _fits(shape[1:], spec.shape[1:]) or not shape:
+        raise UsageError(
+            f"The array {name!r} has the shape {list(shape)}, and the model takes"
+            f" {list(spec.shape)}."
+        )
+
+
+def check_labels(label: Array, ports: DataPorts) -> None:
+    """Refuse labels that are no numbers of the right kind, or name no class.
+
+    Raises
+    ------
+    UsageError
+    """
+    fitted = _cast(label, ports.label)
+    if ports.has_classes:
+        _check_classes(fitted, ports.classes)
+
+
 def _fit(value: Array, spec: TensorSpec) -> Array:
     """Give one array its type and check its shape."""
-    if spec.shape is not None:
-        fits = len(value.shape) == len(spec.shape) and all(
-            not isinstance(dim, int) or dim == size
-            for dim, size in zip(spec.shape, value.shape, strict=False)
+    if spec.shape is not None and not _fits(value.shape, spec.shape):
+        raise UsageError(
+            f"A batch of {spec.name!r} has the shape {list(value.shape)}, and the model takes"
+            f" {list(spec.shape)}."
         )
-        if not fits:
-            raise UsageError(
-                f"A batch of {spec.name!r} has the shape {list(value.shape)}, and the model takes"
-                f" {list(spec.shape)}."
-            )
-    return np.ascontiguousarray(value, dtype=spec.dtype)
+    return _cast(value, spec)
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[Dim]) -> bool:
+    """Tell whether a shape is one that was asked for; dims with a name may have any size."""
+    return len(shape) == len(wanted) and all(
+        not isinstance(dim, int) or dim == size for dim, size in zip(wanted, shape, strict=True)
+    )
+
+
+def _cast(value: Array, spec: TensorSpec) -> Array:
+    """Give an array the type that the model takes, if that loses nothing but precision."""
+    if value.dtype.name == spec.dtype:
+        return np.ascontiguousarray(value)
+    if value.dtype.kind not in _NUMBERS:
+        raise UsageError(
+            f"The values of {spec.name!r} are of the type {value.dtype}, and the model takes"
+            f" {spec.dtype}; give numbers."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # what is lost is looked for here
+        made = np.ascontiguousarray(value, dtype=spec.dtype)
+    if made.dtype.kind in _WHOLE and not np.array_equal(made, value):
+        raise UsageError(
+            f"The values of {spec.name!r} are of the type {value.dtype}, and some are no whole"
+            f" numbers that {spec.dtype}, which the model takes, can hold."
+        )
+    return made

@@ -11,10 +11,13 @@ import numpy as np
 from onnxsplit.engines.port import Array
 from onnxsplit.errors import UsageError
 from onnxsplit.training.data import (
+    LABEL_NAMES,
     DataPorts,
     IterableData,
     ShardedData,
     TrainingData,
+    check_labels,
+    check_shape,
     match_names,
 )
 
@@ -96,6 +99,9 @@ def _divide(source: DataSource, ports: DataPorts, count: int) -> list[DataSource
         source = _read(path, ports)
     if not isinstance(source, Mapping):
         raise UsageError("An iterable of batches can't be divided; give one for each client.")
+    rows = _count_rows({n: np.asarray(v).shape for n, v in source.items()}, ports, "the data")
+    if rows < count:
+        raise UsageError(f"The data has {rows} examples, too few for {count} clients.")
     return [
         {name: np.asarray(value)[place::count] for name, value in source.items()}
         for place in range(count)
@@ -106,7 +112,9 @@ def _hold(
     arrays: Mapping[str, Array], ports: DataPorts, batch_size: int | None, seed: int | None
 ) -> ShardedData:
     """Take arrays that are in memory."""
-    rows = _count_rows({name: np.asarray(v).shape for name, v in arrays.items()}, ports, "the data")
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    rows = _count_rows({name: value.shape for name, value in arrays.items()}, ports, "the data")
+    _check_all_labels(arrays, ports)
     return _make([lambda: arrays], [rows], ports, batch_size, seed)
 
 
@@ -125,6 +133,7 @@ def _open_path(
     rows = [_count_rows(_read_shapes(file), ports, str(file)) for file in files]
     if len(files) == 1:
         arrays = _read(files[0], ports)
+        _check_all_labels(arrays, ports)
         return _make([lambda: arrays], rows, ports, batch_size, seed)
     return _make([partial(_read, file, ports) for file in files], rows, ports, batch_size, seed)
 
@@ -169,7 +178,18 @@ def _count_rows(shapes: Mapping[str, tuple[int, ...]], ports: DataPorts, what: s
     if len(set(rows.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in rows.items())
         raise UsageError(f"{what}: the arrays have different numbers of examples: {shown}.")
+    for spec in (*ports.inputs, ports.label):
+        name = found[spec.name if spec is not ports.label else LABEL_NAMES[0]]
+        try:
+            check_shape(name, shapes[name], spec)
+        except UsageError as error:
+            raise UsageError(f"{what}: {error}") from error
     return next(iter(rows.values()))
+
+
+def _check_all_labels(arrays: Mapping[str, Array], ports: DataPorts) -> None:
+    """Check labels that are in memory before any work, rather than batch by batch."""
+    check_labels(arrays[match_names(arrays, ports)[LABEL_NAMES[0]]], ports)
 
 
 def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -38,7 +38,12 @@ class Keeper:
     clients: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse checkpoints within a round of several clients."""
+        """Refuse checkpoints that go nowhere, or within a round of several clients."""
+        if self.every is not None and self.folder is None:
+            raise UsageError(
+                "--checkpoint-every says how often a checkpoint is kept; name its folder by"
+                " --checkpoint."
+            )
         if self.every is not None and self.clients > 1:
             raise UsageError(
                 "With several clients a checkpoint is kept after each round; leave out"

@@ -104,15 +104,52 @@ def test_data_that_does_not_fit_is_refused(arrays: dict[str, Array], message: st
 def test_labels_that_name_no_class_are_refused(wrong: int) -> None:
     ports = DataPorts(inputs=PORTS.inputs, label=PORTS.label, has_classes=True, classes=4)
     label = np.array([0, 3, wrong, 1])
-    data = open_data({"x": np.zeros((4, 3)), "label": label}, ports, batch_size=4, seed=0)
+    arrays = {"x": np.zeros((4, 3)), "label": label}
     with pytest.raises(UsageError, match="numbered from 0 to 3"):
-        next(iter(data.epoch(1)))
+        open_data(arrays, ports, batch_size=4, seed=0)
+    with pytest.raises(UsageError, match="numbered from 0 to 3"):
+        next(iter(open_data([arrays], ports, batch_size=None, seed=0).epoch(1)))
 
 
 def test_batches_of_another_shape_are_refused() -> None:
-    data = open_data({"x": np.zeros((4, 7)), "y": np.zeros(4)}, PORTS, batch_size=2, seed=0)
-    with pytest.raises(UsageError, match=r"\[2, 7\].*\['N', 3\]"):
-        next(iter(data.epoch(1)))
+    arrays = {"x": np.zeros((4, 7)), "y": np.zeros(4)}
+    with pytest.raises(UsageError, match=r"\[4, 7\].*\['N', 3\]"):
+        open_data(arrays, PORTS, batch_size=2, seed=0)
+    with pytest.raises(UsageError, match=r"\[4, 7\].*\['N', 3\]"):
+        next(iter(open_data([arrays], PORTS, batch_size=None, seed=0).epoch(1)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"label": np.array([0.0, 1.5])}, "no whole numbers"),
+        ({"label": np.array([np.nan, 1.0])}, "no whole numbers"),
+        ({"label": np.array(["cat", "dog"])}, "give numbers"),
+        ({"x": np.ones((2, 3), complex)}, "give numbers"),
+    ],
+    ids=["fractions", "nan", "words", "complex"],
+)
+def test_values_that_would_lose_what_they_say_are_refused(
+    wrong: dict[str, Array], message: str
+) -> None:
+    arrays = {"x": np.ones((2, 3), np.float32), "label": np.array([0, 1]), **wrong}
+    with pytest.raises(UsageError, match=message):
+        list(open_data(arrays, PORTS, batch_size=2, seed=None).epoch(0))
+
+
+def test_whole_numbers_are_labels_whatever_their_type() -> None:
+    for label in (np.array([0.0, 1.0]), np.array([False, True]), np.array([0, 1], np.uint8)):
+        data = open_data({"x": np.ones((2, 3)), "label": label}, PORTS, batch_size=2, seed=None)
+        batch = next(data.epoch(0))
+        assert (batch.label.dtype, batch.label.tolist()) == (np.int64, [0, 1])
+        assert batch.inputs["x"].dtype == np.float32
+
+
+def test_shards_of_another_shape_are_refused_before_any_is_learnt_from(tmp_path: Path) -> None:
+    save_data(tmp_path / "a.npz", make_arrays(4))
+    save_data(tmp_path / "b.npz", {"x": np.ones((4, 2)), "label": np.zeros(4, np.int64)})
+    with pytest.raises(UsageError, match=r"b\.npz: The array 'x' has the shape \[4, 2\]"):
+        open_data(tmp_path, PORTS, batch_size=2, seed=None)
 
 
 def test_files_that_are_no_data_are_refused(tmp_path: Path) -> None:
