@@ -57,8 +57,8 @@ class Checkpoint:
     states: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; it replaces the one that is there, by rename.
+def check_folder(folder: Path) -> None:
+    """See that a checkpoint can be written, before there is work to lose.
 
     Raises
     ------
@@ -69,6 +69,20 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     is_ours = (target / CHECKPOINT_FILE).is_file()
     if target.exists() and not is_ours and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{folder} is there and is no checkpoint; choose another folder.")
+    with open_draft(target):
+        pass
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; it replaces the one that is there, by rename.
+
+    Raises
+    ------
+    OutputError
+        The folder holds something else, or can't be written.
+    """
+    check_folder(folder)
+    target = folder.resolve()
     with open_draft(target) as draft:
         files = {}
         for tier, state in checkpoint.states.items():
@@ -113,6 +127,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise BundleError(f"{folder} is no checkpoint: it has no {CHECKPOINT_FILE}.") from error
     except ValueError as error:
         raise BundleError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise BundleError(f"{path} is malformed: it holds no object.")
     if document.get("schema") != CHECKPOINT_SCHEMA:
         raise ManifestVersionError(
             f"{path} has the schema {document.get('schema')!r}; this version reads"

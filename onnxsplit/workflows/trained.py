@@ -14,6 +14,7 @@ from onnxsplit.model.bundle import StoredBundle, list_files, read_bundle, write_
 from onnxsplit.model.carving import carve_stages
 from onnxsplit.model.loading import LoadedModel, load_model
 from onnxsplit.model.merging import merge_stages
+from onnxsplit.model.publication import open_draft
 from onnxsplit.model.saving import SavedModel, write_model
 from onnxsplit.model.shapes import find_symbolic_specs
 from onnxsplit.model.stages import Carving
@@ -70,13 +71,15 @@ def check_output(target: Path, *, replaces: bool) -> None:
     Raises
     ------
     OutputError
-        It holds something else than an earlier training of the same bundle.
+        It holds something else than an earlier training of the same bundle, or can't be written.
     """
     if not replaces and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(
             f"{target} is there already and is no training of this bundle; give --force to replace"
             " it whole, or choose another folder."
         )
+    with open_draft(target.resolve()):
+        pass
 
 
 def build_trained(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from onnxsplit.engines.port import CPU_PROVIDER, EngineOptions
-from onnxsplit.errors import RequestError, TransportError
+from onnxsplit.errors import OutputError, RequestError, TransportError
 from onnxsplit.model.bundle import check_files, read_bundle
 from onnxsplit.model.publication import check_place
 from onnxsplit.progress import Progress, SilentProgress
+from onnxsplit.training.checkpoints import check_folder
 from onnxsplit.training.data import TrainingData
 from onnxsplit.training.device import NETWORK, DeviceHalf, StepFigures
 from onnxsplit.training.loop import Course, Standing, run_course
@@ -112,6 +113,8 @@ def train(  # noqa: PLR0913 - one argument for each thing that a caller may want
     check_place(target.resolve(), target, {"the bundle": bundle.folder})
     replaces = force or holds_trained(target, bundle)
     check_output(target, replaces=replaces)
+    if checkpoint is not None:
+        _check_checkpoint(Path(checkpoint), target, bundle.folder)
     fleet, course = _plan_course(section, (data, *other_clients), evaluation, request)
     keeper = Keeper(
         folder=None if checkpoint is None else Path(checkpoint),
@@ -254,6 +257,17 @@ class _Training:
             f"The server went away after step {done}; both halves went on from the checkpoint at"
             f" step {self.standing.step}."
         )
+
+
+def _check_checkpoint(folder: Path, target: Path, bundle: Path) -> None:
+    """Refuse checkpoints that would be lost, before there is work to lose."""
+    for name, place in (("the bundle", bundle), ("the output", target)):
+        if folder.resolve().is_relative_to(place.resolve()):
+            raise OutputError(
+                f"The checkpoint {folder} would be lost with {name}, which is replaced whole;"
+                " choose another folder."
+            )
+    check_folder(folder)
 
 
 def _plan_course(

@@ -226,6 +226,21 @@ def test_an_output_that_is_taken_is_refused_before_any_work(here: Path) -> None:
         osp.train(here / "net.split", make_data(ROWS, 1), output=here / "twice", threads=1)
 
 
+def test_a_checkpoint_that_could_not_be_kept_is_refused_before_any_work(here: Path) -> None:
+    (here / "letters").mkdir()
+    (here / "letters" / "one.txt").write_text("dear")
+    for place, message in {
+        "letters": "is no checkpoint",
+        "net.split/kept": "lost with the bundle",
+        "lost/kept": "lost with the output",
+    }.items():
+        with pytest.raises(OutputError, match=message):
+            train(here, "lost", checkpoint=here / place, learning_rate=1e30)  # it would diverge
+    with pytest.raises(UsageError, match="name its folder by --checkpoint"):
+        train(here, "lost", checkpoint_every=1)
+    assert not (here / "lost").exists()
+
+
 def test_what_can_not_be_trained_says_why(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(["cut", "net.onnx", "--costs", "costs.csv", "--dim", "N=1", "-q", "-o", "plain"]) == 0

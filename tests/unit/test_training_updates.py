@@ -161,6 +161,19 @@ def test_a_loss_that_does_not_fit_says_why(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(UsageError, match="how many dims its 'label' has"):
         build_loss(str(path), (flat,))
+    body = {
+        "a single floating-point number; it gives float32": "(float[N] y, float[N] label)"
+        " => (float[N] l) { l = Sub (y, label) }",
+        "it gives int64": "(float[N] y, float[N] label) => (int64 l) { l = Size (y) }",
+        "takes 'y' of the shape": "(float[N, 5] y, float[N, 5] label)"
+        " => (float l) { d = Sub (y, label) l = ReduceMean <keepdims = 0> (d) }",
+    }
+    for message, text in body.items():
+        onnx.save(
+            onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> g {text}'), path
+        )
+        with pytest.raises(UsageError, match=message):
+            build_loss(str(path), (flat,))
     with pytest.raises(UsageError, match="'hinge' is unknown"):
         Recipe(loss="hinge")
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxsplit.autodiff.halves.naming import LABEL, LOSS
 from onnxsplit.autodiff.preparation import OLDEST_OPSET, find_opset, prepare_model
 from onnxsplit.errors import UnsupportedModelError, UsageError
-from onnxsplit.graph import Dim, TensorSpec
+from onnxsplit.graph import FLOATING, Dim, TensorSpec
 from onnxsplit.model.dtypes import read_type
 from onnxsplit.model.loading import load_model
 
@@ -152,6 +152,12 @@ def _read_loss(path: Path, outputs: tuple[TensorSpec, ...], opset: int) -> LossH
             f"The loss {path} does not tell how many dims its 'label' has; give the input a shape,"
             " with a name for each dim that varies."
         )
+    total = read_type(LOSS, graph.output[0].type)
+    if total.dtype not in FLOATING or (total.shape and set(total.shape) != {1}):
+        raise UsageError(
+            f"The loss {path} must give a single floating-point number; it gives {total.dtype} of"
+            f" the shape {list(total.shape or ())}. Take a mean or a sum of it."
+        )
     others = [value.name for value in inputs if value.name != LABEL]
     names = {name: name for name in others if name in wanted}
     if len(others) == 1 and not names:
@@ -162,10 +168,34 @@ def _read_loss(path: Path, outputs: tuple[TensorSpec, ...], opset: int) -> LossH
                 f"The loss {path} reads {name!r}, and the model has no such output; it has"
                 f" {', '.join(sorted(wanted))}."
             )
+    _check_shapes(path, inputs, names, outputs)
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
         raise UnsupportedModelError(f"The loss {path} must hold its constants itself.")
     names |= {LABEL: LABEL, graph.output[0].name: LOSS}
     return _rename_loss(proto, names)
+
+
+def _check_shapes(
+    path: Path,
+    inputs: list[onnx.ValueInfoProto],
+    names: dict[str, str],
+    outputs: tuple[TensorSpec, ...],
+) -> None:
+    """Refuse a loss that declares predictions of other shapes than the model gives."""
+    given = {spec.name: spec for spec in outputs}
+    for value in inputs:
+        made = given.get(names.get(value.name, ""))
+        taken = read_type(value.name, value.type)
+        if made is None or made.shape is None or taken.shape is None:
+            continue
+        if len(made.shape) != len(taken.shape) or any(
+            isinstance(one, int) and isinstance(other, int) and one != other
+            for one, other in zip(made.shape, taken.shape, strict=True)
+        ):
+            raise UsageError(
+                f"The loss {path} takes {value.name!r} of the shape {list(taken.shape)}, and the"
+                f" model gives {made.name!r} of the shape {list(made.shape)}."
+            )
 
 
 def _convert(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
