@@ -14,9 +14,8 @@ from importlib.metadata import version as find_release
 from onnxsplit.errors import OnnxSplitError, ProtocolError, RequestError
 from onnxsplit.runtime import compression
 from onnxsplit.runtime.bodies import HEAD_LENGTH, Body, read_length
+from onnxsplit.runtime.http_bodies import BodyData, ClientGoneError
 from onnxsplit.runtime.http_exchanges import (
-    BodyData,
-    ClientGoneError,
     Exchange,
     Receive,
     Reply,

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import cast
 
 from onnxsplit.errors import UsageError
-from onnxsplit.runtime.http_exchanges import DIRECT_BODY, ClientGoneError
+from onnxsplit.runtime.http_bodies import DIRECT_BODY, ClientGoneError, FilledBody
 from onnxsplit.runtime.http_limits import HttpLimits
 
 try:
@@ -58,8 +58,7 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
 
     limits = HttpLimits()
     scratch = memoryview(bytearray(_SCRATCH_BYTES))
-    _room: memoryview | None = None
-    _is_last = False
+    _filled: FilledBody | None = None
     _is_past_parser = False
     _early = b""
     _timer: asyncio.TimerHandle | None = None
@@ -68,7 +67,7 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Begin to wait for a request, unless there are too many connections."""
         super().connection_made(transport)
-        self.app_state = {**self.app_state, DIRECT_BODY: self.receive_into}
+        self.app_state = {**self.app_state, DIRECT_BODY: self.fill}
         self.flow = _PatientFlow(transport, self._is_behind)
         # asyncio sets this only on sockets that name their protocol; without it a response waits
         # 40 ms between its headers and its body.
@@ -80,21 +79,21 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Say where the next bytes go; the scratch is for one call of one connection at a time."""
-        return self.scratch if self._room is None else self._room
+        return self.scratch if self._filled is None else self._filled.rest
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that have come: into a body's memory, or by the parser."""
-        if self._room is None:
+        body = self._filled
+        if body is None:
             self.data_received(bytes(self.scratch[:nbytes]))
-            return
-        self._room = self._room[nbytes:]
-        if not self._room:
-            self._end_piece()
+        elif body.count(nbytes):
+            self._filled = None
+            self.cycle.more_body = len(body.rest) > 0
+            self.cycle.message_event.set()
 
-    async def receive_into(self, rest: memoryview, most: int, seconds: float) -> int:
-        """Receive a body straight into its memory; see `http_exchanges.DirectReceive`."""
-        self._is_past_parser = True
-        self._room, self._is_last = rest[:most], len(rest) <= most
+    async def fill(self, body: FilledBody, seconds: float) -> None:
+        """Receive a body straight into its memory; see `http_bodies.DirectReceive`."""
+        self._is_past_parser, self._filled = True, body
         self.flow.resume_reading()
         event = self.cycle.message_event
         timer = self.loop.call_later(seconds, event.set)
@@ -103,19 +102,9 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
         finally:
             timer.cancel()
             event.clear()
-            missing, self._room = len(self._room or b""), None
-        if missing and self.cycle.disconnected:
+            self._filled = None
+        if self.cycle.more_body and self.cycle.disconnected:
             raise ClientGoneError
-        return min(most, len(rest)) - missing
-
-    def _end_piece(self) -> None:
-        """Wake up who waits for a piece of a body, and read on only if that was the last."""
-        self._room = None
-        if self._is_last:
-            self.cycle.more_body = False
-        else:
-            self.flow.pause_reading()
-        self.cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; from the first to the last header's, the clock runs."""
@@ -173,9 +162,7 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
     def _is_behind(self) -> bool:
         """Tell whether reading on would pile up what the application does not read yet."""
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None or not cycle.more_body:
-            return True
-        return self._is_past_parser or len(cycle.body) > _MOST_WAITING_BYTES
+        return cycle is None or not cycle.more_body or len(cycle.body) > _MOST_WAITING_BYTES
 
     def _awaits_request(self) -> bool:
         """Tell whether no request is being answered."""

@@ -7,47 +7,31 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from onnxsplit.errors import ProtocolError, RequestError
 from onnxsplit.runtime.bodies import read_length
+from onnxsplit.runtime.http_bodies import (
+    DIRECT_BODY,
+    BodyData,
+    ClientGoneError,
+    DirectReceive,
+    IncomingBody,
+)
 from onnxsplit.runtime.http_limits import BodyBudget, HttpLimits
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-BodyData = bytes | bytearray | memoryview
 Send = Callable[[Message], Awaitable[None]]
-
-DirectReceive = Callable[[memoryview, int, float], Awaitable[int]]
-"""Receives a body straight into its memory.
-
-Takes the memory of all that is still missing, the bytes to take now, and the seconds that may take;
-returns how many came, which is fewer if the time was over. Raises `ClientGoneError`.
-"""
-
-DIRECT_BODY = "onnxsplit.direct_body"
-"""Key of a `DirectReceive` in the ``state`` of a scope, where the server has one."""
 
 _TOO_LARGE, _TOO_SLOW = 413, 408
 _LONGEST_ERROR = 600
 _LOOKS = 10
 """How often, within the time that any body has, it is given more for what has come."""
 
-_LEAST_DIRECT_BYTES = 2**16
-"""Less of a body goes by the parser."""
-
-_PIECE_BYTES = 2**20
-"""So much of a body is taken from the budget before it has come."""
-
 _JOINED_BYTES = 2**16
 """Smaller bodies are sent in one piece."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,65 +69,6 @@ class Reply:
         )
 
 
-class _IncomingBody:
-    """What has come of a body, and what of the budget it holds.
-
-    Parameters
-    ----------
-    budget : BodyBudget
-    length_bytes : int or None
-        What will come in all, where that was told.
-    """
-
-    def __init__(self, budget: BodyBudget, length_bytes: int | None) -> None:
-        self.size_bytes = 0
-        self._budget = budget
-        self._length_bytes = length_bytes
-        self._data: bytes | bytearray = b""
-        self._room: memoryview | None = None
-
-    @property
-    def data(self) -> BodyData:
-        """All of it, once it has come."""
-        return self._data if self._room is None else self._room
-
-    @property
-    def missing_bytes(self) -> int:
-        """What is still to come, where the length was told."""
-        return (self._length_bytes or self.size_bytes) - self.size_bytes
-
-    @property
-    def is_worth_a_room(self) -> bool:
-        """Whether its beginning has come, and much is missing."""
-        return self._room is not None or (
-            self.size_bytes > 0 and self.missing_bytes >= _LEAST_DIRECT_BYTES
-        )
-
-    def append(self, chunk: bytes) -> None:
-        """Add a part; the only part is not copied."""
-        self._budget.take(len(chunk))
-        self.size_bytes += len(chunk)
-        if not self._data:
-            self._data = chunk
-            return
-        if isinstance(self._data, bytes):
-            self._data = bytearray(self._data)
-        self._data += chunk
-
-    async def fill(self, receive_into: DirectReceive, seconds: float) -> None:
-        """Receive a piece into memory that is reserved for the whole; untouched, it is not used."""
-        if self._room is None:
-            self._room = np.empty(self.size_bytes + self.missing_bytes, np.uint8).data
-            self._room[: self.size_bytes] = self._data
-        piece, count = min(self.missing_bytes, _PIECE_BYTES), 0
-        self._budget.take(piece)
-        try:
-            count = await receive_into(self._room[self.size_bytes :], piece, seconds)
-        finally:
-            self._budget.give_back(piece - count)
-        self.size_bytes += count
-
-
 class Exchange:
     """One request that came in, and the way to answer it.
 
@@ -161,7 +86,7 @@ class Exchange:
         self._is_read = False
         self._is_slow = False
         self._is_direct = False
-        self._receive_into: DirectReceive | None = scope.get("state", {}).get(DIRECT_BODY)
+        self._fill: DirectReceive | None = scope.get("state", {}).get(DIRECT_BODY)
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[str, str] = {
@@ -179,7 +104,7 @@ class Exchange:
         ClientGoneError
             The client is gone.
         """
-        body = _IncomingBody(budget, self._check_length())
+        body = IncomingBody(budget, self._check_length())
         loop = asyncio.get_running_loop()
         start = looked = loop.time()
         try:
@@ -205,12 +130,11 @@ class Exchange:
         """After how long a body is given more time for what has come."""
         return self._limits.body_seconds / _LOOKS
 
-    async def _read_more(self, body: "_IncomingBody") -> None:
+    async def _read_more(self, body: IncomingBody) -> None:
         """Read more of a body: past the parser, once its beginning is there and much is missing."""
-        if self._receive_into is not None and body.is_worth_a_room:
+        if self._fill is not None and body.is_direct:
             self._is_direct = True
-            await body.fill(self._receive_into, self._look_seconds)
-            self._is_read = not body.missing_bytes
+            self._is_read = await body.receive(self._fill, self._look_seconds)
             return
         chunk = await self._read_chunk()
         if body.size_bytes + len(chunk) > self._limits.request_bytes:
