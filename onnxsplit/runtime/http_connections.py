@@ -56,8 +56,8 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
     that sends a byte now and then would hold it for ever.
     """
 
-    limits = HttpLimits()
-    scratch = memoryview(bytearray(_SCRATCH_BYTES))
+    limits: HttpLimits
+    scratch: memoryview
     _filled: FilledBody | None = None
     _is_past_parser = False
     _early = b""
@@ -222,4 +222,6 @@ class GuardedConnection(H11Protocol, asyncio.BufferedProtocol):
 
 def guard_connections(limits: HttpLimits) -> type[GuardedConnection]:
     """Return the class of connections with these limits, as uvicorn wants it."""
-    return type("LimitedConnection", (GuardedConnection,), {"limits": limits})
+    # Another server's thread would write into a scratch that all of them shared.
+    own = {"limits": limits, "scratch": memoryview(bytearray(_SCRATCH_BYTES))}
+    return type("LimitedConnection", (GuardedConnection,), own)

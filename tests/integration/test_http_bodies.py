@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from onnxsplit.engines.port import Array
+from onnxsplit.runtime.http_connections import guard_connections
 from onnxsplit.runtime.http_limits import HttpLimits
 from onnxsplit.runtime.message_codec import decode_response, encode_request
 from onnxsplit.runtime.messages import InferRequest
@@ -105,6 +106,11 @@ def _read_exactly(connection: socket.socket) -> Array:
     assert head.startswith(b"HTTP/1.1 200"), data
     length = int(headers["inference-header-content-length"])
     return decode_response(data, head_bytes=length).outputs["y"]
+
+
+def test_servers_in_one_process_receive_into_memory_of_their_own() -> None:
+    one, other = guard_connections(QUICK), guard_connections(QUICK)
+    assert not np.shares_memory(np.asarray(one.scratch), np.asarray(other.scratch))
 
 
 def test_nonsense_behind_a_large_body_is_refused_after_the_answer(port: int) -> None:
