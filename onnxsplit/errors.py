@@ -23,6 +23,7 @@
     │       ├── ConnectionLostError        the connection broke before the answer was here
     │       ├── LinkTimeoutError
     │       ├── PeerMismatchError
+    │       ├── UntrustedPeerError         one side does not know, or not trust, the other
     │       └── ProtocolError
     │           └── RequestError           a server refuses a request, with a status
     └── InternalError                      a bug of ours: an invariant did not hold
@@ -122,6 +123,10 @@ class LinkTimeoutError(TransportError):
 
 class PeerMismatchError(TransportError):
     """The remote side holds another model or another half."""
+
+
+class UntrustedPeerError(TransportError):
+    """The remote side is not trusted, does not let us in, or can't agree with us on TLS."""
 
 
 class ProtocolError(TransportError):

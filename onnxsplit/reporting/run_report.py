@@ -20,6 +20,8 @@ _ROUTE_WORDS = {
     "fallback": "on the device, for the server was away",
     "dropped": "dropped for newer inputs",
 }
+_UNPLANNED = frozenset({"fallback", "dropped"})
+"""Ways that no plan predicts."""
 
 
 def describe_run(
@@ -46,7 +48,12 @@ def describe_run(
     """
     blocks: list[Block] = [Sentence(text=_headline(summary), tone="strong")]
     if summary.median_seconds is not None:
-        blocks.append(_parts_table(summary, predicted_seconds, predicted_parts))
+        as_planned = not summary.routes.keys() <= _UNPLANNED
+        blocks.append(
+            _parts_table(summary, predicted_seconds, predicted_parts)
+            if as_planned
+            else _parts_table(summary, None, {})
+        )
     if set(summary.routes) != {"split"}:
         blocks.append(_counts_table("Ways", summary.routes, _ROUTE_WORDS))
     if len(summary.cuts) > 1:

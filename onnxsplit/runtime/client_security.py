@@ -71,14 +71,17 @@ def read_token(path: Path) -> str:
     Raises
     ------
     UsageError
-        The file can't be read.
+        The file can't be read, or its first line is empty.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"The token file {path} can't be read: {reason}.") from error
-    return lines[0].strip() if lines else ""
+    token = lines[0].strip() if lines else ""
+    if not token:
+        raise UsageError(f"The token file {path} holds no token in its first line.")
+    return token
 
 
 def _refuse_password() -> str:

@@ -13,6 +13,7 @@ from onnxsplit.errors import (
     ProtocolError,
     RequestError,
     TransportError,
+    UntrustedPeerError,
 )
 from onnxsplit.runtime.answer_traces import trace_answer
 from onnxsplit.runtime.breaker import Breaker
@@ -122,6 +123,8 @@ class DeviceHalf:
             No answer within the deadline, and no whole model to fall back to.
         PeerMismatchError
             The server holds another half.
+        UntrustedPeerError
+            The server is not trusted, or does not let us in.
         TransportError
             The server is away or refuses, and there is no whole model to fall back to.
         ModelError
@@ -263,4 +266,4 @@ def _is_away(error: TransportError) -> bool:
     """Tell whether the server can't be had now, rather than that something is wrong."""
     if isinstance(error, RequestError):
         return error.status == _TOO_MANY
-    return not isinstance(error, PeerMismatchError | ProtocolError)
+    return not isinstance(error, PeerMismatchError | ProtocolError | UntrustedPeerError)

@@ -52,6 +52,7 @@ class GrpcTransport:
         if security.needs_tls and not is_secure:
             raise UsageError(f"Certificates are for grpcs://, and the server is {url}.")
         options = [
+            ("grpc.enable_http_proxy", 0),  # over HTTP the environment's proxies are not asked
             ("grpc.max_receive_message_length", UNLIMITED),
             ("grpc.max_send_message_length", UNLIMITED),
             ("grpc.initial_reconnect_backoff_ms", _FIRST_BACKOFF_MS),

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from onnxsplit.errors import ConnectionLostError, LinkTimeoutError, TransportError
+from onnxsplit.errors import (
+    ConnectionLostError,
+    LinkTimeoutError,
+    TransportError,
+    UntrustedPeerError,
+)
 from onnxsplit.runtime.grpc_library import grpc
 from onnxsplit.runtime.http_failures import explain_refusal
 
@@ -34,6 +39,7 @@ _STATUSES: Mapping[grpc.StatusCode, int] = {
 _TOO_LARGE = 413
 _SAYS_TOO_LARGE = "larger than max"
 """What gRPC itself says of a message beyond the limit."""
+_NOT_TRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NEVER_CONNECTED = ("failed to connect", "DNS resolution", "Name resolution", "handshake")
 
 
@@ -64,15 +70,25 @@ def explain_failure(error: grpc.RpcError, address: str) -> TransportError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return LinkTimeoutError(f"{address} did not answer in time.")
     if code is grpc.StatusCode.UNAVAILABLE:
-        if any(words in details for words in _NEVER_CONNECTED):
-            return TransportError(f"{address} can't be reached: {details}.")
-        return ConnectionLostError(
-            f"The connection to {address} broke before the answer was here: {details}."
-        )
+        return _explain_absence(details, address)
     if code is grpc.StatusCode.CANCELLED:
         return TransportError(f"The connection to {address} is closed.")
     status = _TOO_LARGE if _SAYS_TOO_LARGE in details else _STATUSES.get(code, _FAILED)
     return explain_refusal(address, status, f"{details}.")
+
+
+def _explain_absence(details: str, address: str) -> TransportError:
+    """Return what it means that a server can't be had."""
+    if _NOT_TRUSTED in details:
+        return UntrustedPeerError(
+            f"{address} is not trusted: {details}; give the authority that its certificate"
+            " comes from (--tls-ca)."
+        )
+    if any(words in details for words in _NEVER_CONNECTED):
+        return TransportError(f"{address} can't be reached: {details}.")
+    return ConnectionLostError(
+        f"The connection to {address} broke before the answer was here: {details}."
+    )
 
 
 def _read_exact_status(error: grpc.RpcError) -> int | None:

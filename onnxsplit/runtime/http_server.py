@@ -168,7 +168,9 @@ def _listen(options: HttpOptions) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=128)
     except OSError as error:
+        is_unknown = isinstance(error, socket.gaierror)  # whose numbers are not the system's
+        reason = error.strerror if is_unknown else os.strerror(error.errno or 0)
         raise UsageError(
-            f"Can't listen on {options.host} port {options.port}: {os.strerror(error.errno or 0)};"
+            f"Can't listen on {options.host} port {options.port}: {reason};"
             " choose others with --host and --port."
         ) from error

@@ -84,6 +84,7 @@ class HttpTransport:
         self._connection: http.client.HTTPConnection | None = None
         self._socket: DeadlineSocket | None = None
         self._exchange: Exchange | None = None
+        self._was_answered = False
 
     @property
     def exchange(self) -> Exchange | None:
@@ -172,15 +173,24 @@ class HttpTransport:
         try:
             if not self._is_open:
                 self._connect(deadline)
-            with translate_failures(self._address):
+            with translate_failures(self._address, hint=self._guess_why_lost()):
                 answer = self._exchange_messages(method, path, body, deadline)
         except BaseException:
             self.close()  # or the next request would read this one's response
             raise
+        self._was_answered = True
         answer = self._unpack(answer)
         if answer.status != _OK:
             raise explain_refusal(self._address, answer.status, read_sentence(answer.data))
         return answer
+
+    def _guess_why_lost(self) -> str:
+        """Say what a server may want that hangs up before it ever answered."""
+        if self._was_answered:
+            return ""
+        if self._context is None:
+            return " If it speaks TLS, write https://."
+        return " If it asks for a certificate, give one that it knows (--tls-cert)."
 
     def _pack(self, body: Body) -> Body:
         """Compress a body, where the server takes that and it is worth it."""

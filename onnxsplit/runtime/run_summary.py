@@ -1,5 +1,6 @@
 """What many runs took, in a few figures."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -71,7 +72,7 @@ class RunSummary:
             cuts=_count(trace.cut for trace in ran if trace.cut),
             retries=sum(trace.retries for trace in ran),
             median_seconds=median(totals) if totals else None,
-            high_seconds=totals[int(_HIGH * (len(totals) - 1))] if totals else None,
+            high_seconds=totals[math.ceil(_HIGH * len(totals)) - 1] if totals else None,
             least_seconds=totals[0] if totals else None,
             most_seconds=totals[-1] if totals else None,
             first_seconds=fresh[0] if fresh else None,

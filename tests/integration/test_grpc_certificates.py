@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxsplit.errors import TransportError, UsageError
+from onnxsplit.errors import TransportError, UntrustedPeerError, UsageError
 from onnxsplit.runtime.client_security import ClientSecurity
 from onnxsplit.runtime.grpc_client import GrpcTransport
 from onnxsplit.runtime.grpc_server import GrpcOptions, GrpcServer
@@ -90,7 +90,7 @@ def test_those_without_a_valid_certificate_are_refused(
 def test_a_server_whose_certificate_has_expired_is_not_trusted(keyring: Keyring, url: str) -> None:
     with (
         GrpcTransport(url, show(keyring.ours, keyring.client)) as transport,
-        pytest.raises(TransportError),
+        pytest.raises(UntrustedPeerError, match="not trusted"),
     ):
         transport.infer(REQUEST, timeout_seconds=20)
 
@@ -98,7 +98,7 @@ def test_a_server_whose_certificate_has_expired_is_not_trusted(keyring: Keyring,
 def test_a_server_of_another_authority_is_not_trusted(keyring: Keyring, url: str) -> None:
     with (
         GrpcTransport(url, show(keyring.others, keyring.client)) as transport,
-        pytest.raises(TransportError),
+        pytest.raises(UntrustedPeerError, match="not trusted"),
     ):
         transport.infer(REQUEST, timeout_seconds=20)
 

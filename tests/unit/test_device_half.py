@@ -16,6 +16,7 @@ from onnxsplit.errors import (
     ProtocolError,
     RequestError,
     TransportError,
+    UntrustedPeerError,
     UsageError,
 )
 from onnxsplit.graph import TensorSpec
@@ -267,7 +268,14 @@ def test_while_the_server_is_away_the_whole_model_runs_here(error: TransportErro
     assert str(error) in result.trace.problem
 
 
-@pytest.mark.parametrize("error", [RequestError("bad", status=400), ProtocolError("nonsense")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestError("bad", status=400),
+        ProtocolError("nonsense"),
+        UntrustedPeerError("does not let us in"),
+    ],
+)
 def test_what_is_wrong_is_an_error_although_there_is_a_whole_model(error: TransportError) -> None:
     scene = Scene(answer=make_failing(error))
     with scene.open() as half, pytest.raises(type(error)):

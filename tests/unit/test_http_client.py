@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from onnxsplit.errors import (
     ProtocolError,
     RequestError,
     TransportError,
+    UntrustedPeerError,
     UsageError,
 )
-from onnxsplit.runtime.client_security import ClientSecurity
+from onnxsplit.runtime.client_security import ClientSecurity, read_token
 from onnxsplit.runtime.deadlines import Deadline
 from onnxsplit.runtime.http_address import HttpAddress
 from onnxsplit.runtime.http_failures import translate_failures
@@ -100,7 +102,8 @@ def test_bodies_of_untold_length_are_read_too() -> None:
         (OK + b"Content-Length: 999999999999999\r\n\r\n", ProtocolError, "body of"),
         (OK + b"X: " + b"y" * 70_000, ProtocolError, "no HTTP"),
         (OK + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", ProtocolError, "br"),
-        (b"", ConnectionLostError, "broke"),
+        (b"", ConnectionLostError, "broke.*https://"),
+        (b"\0\0\x18\x04\0\0\0\0\0\r\n", ProtocolError, "no text.*grpc://"),
         (GOOD[:-3], ConnectionLostError, "broke"),
         (GOOD.replace(HEAD, HEAD + b"9"), ProtocolError, "Inference-Header"),
     ],
@@ -128,7 +131,8 @@ def test_answers_that_make_no_sense_are_errors_of_ours(
         (409, PeerMismatchError),
         (504, LinkTimeoutError),
         (503, TransportError),
-        (401, TransportError),
+        (401, UntrustedPeerError),
+        (403, UntrustedPeerError),
     ],
 )
 def test_refusals_keep_their_status_and_sentence(status: int, kind: type[TransportError]) -> None:
@@ -186,6 +190,24 @@ def test_where_nobody_listens_the_server_cannot_be_reached() -> None:
     with pytest.raises(TransportError, match="can't be reached: Connection refused"):
         transport.infer(REQUEST)
     assert not transport.is_ready()
+
+
+def test_a_server_without_tls_is_named_as_such() -> None:
+    with (
+        serve_scripts(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as server,
+        HttpTransport(server.url.replace("http", "https")) as transport,
+        pytest.raises(UntrustedPeerError, match=r"speaks no TLS.*http://"),
+    ):
+        transport.infer(REQUEST, timeout_seconds=5)
+
+
+def test_why_a_connection_broke_is_not_guessed_once_there_was_an_answer() -> None:
+    scripts = (answering(GOOD), lambda connection: send(connection, b""))
+    with serve_scripts(*scripts) as server, HttpTransport(server.url) as transport:
+        transport.infer(REQUEST)
+        transport.close()
+        with pytest.raises(ConnectionLostError, match=r"was here\.$"):
+            transport.infer(REQUEST, timeout_seconds=5)
 
 
 def list_foreign_exceptions() -> Iterator[type[BaseException]]:
@@ -249,11 +271,14 @@ def test_a_url_may_have_a_prefix_and_an_address_of_version_6() -> None:
     assert address.find_model("a/b", "1") == "/split%20model/v2/models/a%2Fb/versions/1"
 
 
-def test_certificates_and_tokens_that_cannot_work_are_refused() -> None:
+def test_certificates_and_tokens_that_cannot_work_are_refused(tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").write_text("\n", encoding="utf-8")
     with pytest.raises(UsageError, match="certificate"):
         ClientSecurity(key=__file__)  # type: ignore[arg-type] # a str does here
     with pytest.raises(UsageError, match="ASCII"):
         ClientSecurity(token=f"{SHOWN}\r\nHost: evil")
+    with pytest.raises(UsageError, match="empty holds no token"):
+        read_token(empty)
     with pytest.raises(UsageError, match="https"):
         HttpTransport("http://h", ClientSecurity(authorities=__file__))  # type: ignore[arg-type] # likewise
     with pytest.raises(UsageError, match="can't be used"):
