@@ -156,7 +156,7 @@ def _chart_reductions(result: SimulationResult) -> BarChart:
         if ours == result.lead.name
     ]
     return BarChart(
-        title="How far ours is below each other policy",
+        title=f"How far {result.lead.name} is below each other policy",
         y_title="%",
         parts=("below",),
         bars=tuple(bars),

@@ -1,8 +1,11 @@
 """Bands of 5G New Radio, with what their links are taken to be where a scenario doesn't say.
 
 Carriers lie inside the bands of 3GPP TS 38.101-1, table 5.2-1 (n1, n78), and TS 38.101-2, table
-5.2-1 (n257). A device's 23 dBm is power class 3 there. All other figures are assumptions of the
-size that system studies use; a scenario can replace each.
+5.2-1 (n257); compared with the tables of TS 38.104 V17.6.0 as the package nrarfcn has them. A
+device's 23 dBm is power class 3 in TS 38.101-1, the default class (compared with TS 38.101-3, table
+6.2B.1.1-1). At n257 it is what a handheld device may radiate in all directions together; no source
+was at hand for that. All other figures are assumptions of the size that system studies use; a
+scenario can replace each.
 """
 
 from collections.abc import Mapping
@@ -43,10 +46,8 @@ class Band:
     source: str = ""
 
 
-_USUAL = (
-    "power class 3 for the device; the bandwidth and the station's power, gains and noise figures"
-    " are assumptions"
-)
+_ASSUMED = "bandwidth, gains, noise figures and the station's power are assumptions, not sourced"
+_USUAL = f"power class 3 for the device; {_ASSUMED}"
 
 BANDS: Mapping[str, Band] = {
     band.name: band
@@ -74,7 +75,8 @@ BANDS: Mapping[str, Band] = {
             station_gain_db=24.0,
             device_noise_db=10.0,
             station_noise_db=7.0,
-            source=f"3GPP TS 38.101-2, table 5.2-1 (26.5-29.5 GHz); {_USUAL}",
+            source=f"3GPP TS 38.101-2, table 5.2-1 (26.5-29.5 GHz); the device's power and its"
+            f" {_ASSUMED}",
         ),
     )
 }

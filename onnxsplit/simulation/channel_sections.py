@@ -19,6 +19,11 @@ from onnxsplit.simulation.traces import LAYOUTS, Trace, read_trace
 from onnxsplit.units import parse_duration, parse_rate
 
 _FLOOR_BYTES_PER_SECOND = 1250.0
+_MOST_HERTZ = 100e9
+_LEAST_EFFICIENCY = 1e-6
+_WIDEST_METRES = 7000.0
+"""Corners are then within the 5 km from the station for which TR 38.901 gives the path loss."""
+_MOST_CROSSINGS = 1000.0
 
 
 def read_network(top: Section, folder: Path) -> tuple[Radio | Trace, Mobility | None, float, float]:
@@ -73,15 +78,32 @@ def _read_radio(section: Section) -> Radio:
         fading=_pick_fading(fading),
         rician_factor_db=section.quantity("rician_factor", parse_decibels, usual.rician_factor_db),
         extra_loss_db=section.quantity("extra_loss", parse_decibels, usual.extra_loss_db),
-        attenuation=section.number("attenuation", usual.attenuation),
+        uplink_attenuation=_read_share(section, "uplink_attenuation", usual.uplink_attenuation),
+        downlink_attenuation=_read_share(
+            section, "downlink_attenuation", usual.downlink_attenuation
+        ),
         floor_bits_per_hertz=section.number("least_efficiency", usual.floor_bits_per_hertz),
         cap_bits_per_hertz=section.number("greatest_efficiency", usual.cap_bits_per_hertz),
         station_metres=_read_height(section, "station_height", usual.station_metres),
         device_metres=_read_height(section, "device_height", usual.device_metres),
     )
+    if radio.floor_bits_per_hertz < _LEAST_EFFICIENCY:
+        section.fail("least_efficiency", f"give at least {_LEAST_EFFICIENCY:g} bit/s/Hz.")
     if radio.floor_bits_per_hertz > radio.cap_bits_per_hertz:
         section.fail("least_efficiency", "it must not exceed greatest_efficiency.")
     return radio
+
+
+def _read_share(section: Section, key: str, default: float) -> float:
+    """Read the share of Shannon's capacity of one way; ``attenuation`` gives it for both."""
+    both = section.number("attenuation") if section.has("attenuation") else default
+    share = section.number(key, both)
+    if share > 1:
+        section.fail(
+            key if section.has(key) else "attenuation",
+            f"{share:g} is more than Shannon's capacity; give at most 1.",
+        )
+    return share
 
 
 def _read_height(section: Section, key: str, default: float) -> float:
@@ -103,8 +125,8 @@ def _parse_carrier(text: str) -> float:
 def _parse_bandwidth(text: str) -> float:
     """Read a bandwidth."""
     hertz = parse_frequency(text)
-    if hertz <= 0:
-        raise UsageError(f"The bandwidth {text!r} is nothing; write such as '20 MHz'.")
+    if not 0 < hertz <= _MOST_HERTZ:
+        raise UsageError(f"The bandwidth {text!r} is no band's; write such as '20 MHz'.")
     return hertz
 
 
@@ -122,16 +144,52 @@ def _read_mobility(section: Section) -> Mobility:
     """Read ``[mobility]``."""
     kind = section.choice("kind", ("static", "random-waypoint"), "random-waypoint")
     side = section.quantity("side", parse_length, 200.0)
-    try:
-        mobility: Mobility = Static(side_metres=side)
-        if kind == "random-waypoint":
-            mobility = RandomWaypoint(
-                side_metres=side,
-                slowest_metres_per_second=section.quantity("slowest", parse_speed, 0.5),
-                fastest_metres_per_second=section.quantity("fastest", parse_speed, 2.0),
-                pause_seconds=section.quantity("pause", parse_duration, 30.0),
-            )
-    except UsageError as error:
-        section.fail("slowest" if section.has("slowest") else "side", str(error))
+    if not 0 < side <= _WIDEST_METRES:
+        section.fail(
+            "side",
+            f"{side:g} m is nothing, or wider than the {_WIDEST_METRES:g} m within which the path"
+            " loss of TR 38.901 holds.",
+        )
+    if kind == "static":
+        section.close()
+        return Static(side_metres=side)
+    slowest = section.quantity("slowest", parse_speed, 0.5)
+    fastest = section.quantity("fastest", parse_speed, 2.0)
+    pause = section.quantity("pause", parse_duration, 30.0)
     section.close()
-    return mobility
+    try:
+        return RandomWaypoint(
+            side_metres=side,
+            slowest_metres_per_second=slowest,
+            fastest_metres_per_second=fastest,
+            pause_seconds=pause,
+        )
+    except UsageError as error:
+        section.fail("slowest" if section.has("slowest") else "fastest", str(error))
+
+
+def check_pace(top: Section, mobility: Mobility | None, interval_seconds: float) -> None:
+    """Refuse walks that would take ages to follow, and where no epoch knows of the one before.
+
+    Parameters
+    ----------
+    top : Section
+    mobility : Mobility or None
+    interval_seconds : float
+        From one epoch's beginning to the next.
+
+    Raises
+    ------
+    UsageError
+        A device could cross the area a thousand times from one epoch to the next.
+    """
+    if not isinstance(mobility, RandomWaypoint):
+        return
+    metres = mobility.fastest_metres_per_second * interval_seconds
+    if metres > _MOST_CROSSINGS * mobility.side_metres:
+        top.table("mobility").fail(
+            "fastest",
+            f"devices would come {metres:g} m from one epoch to the next, over {_MOST_CROSSINGS:g}"
+            " times the width of the area; make them slower, the area wider, or time.interval"
+            " shorter.",
+        )

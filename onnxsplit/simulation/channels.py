@@ -1,9 +1,11 @@
 """From where a device stands to the rate of its link: 3GPP's street canyon, noise and capacity.
 
 Sources: 3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz": path loss of
-UMi - Street Canyon in table 7.4.1-1, the probability of a line of sight in table 7.4.2-1. Capacity
-after Shannon, "A Mathematical Theory of Communication" (1948), attenuated and capped as link
-simulators do it (3GPP TR 36.942, annex A.2).
+UMi - Street Canyon in table 7.4.1-1, the probability of a line of sight in table 7.4.2-1; compared
+with what ns-3 (ThreeGppUmiStreetCanyonPropagationLossModel and its model of sight) and Sionna
+(UMiScenario) make of them: the same formulas and figures, but that Sionna takes the exact speed of
+light. Capacity after Shannon, "A Mathematical Theory of Communication" (1948), attenuated and
+capped as link simulators do it (3GPP TR 36.942, annex A; SHARC has the same 0.4 up and 0.6 down).
 """
 
 import math

@@ -10,10 +10,16 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIGHT_CORRELATION_METRES = 50.0
-"""How far one sees the same (3GPP TR 38.901, table 7.6.3.1-2, UMi: LOS/NLOS state)."""
+"""How far one sees the same (3GPP TR 38.901, table 7.6.3.1-2, UMi: LOS/NLOS state).
 
-SHADOW_CORRELATION_METRES = 10.0
-"""How far a shadow reaches (3GPP TR 38.901, table 7.5-6, UMi with a line of sight)."""
+A public MATLAB simulator has the same figure; ns-3 and Sionna have none.
+"""
+
+SIGHT_SHADOW_METRES, HIDDEN_SHADOW_METRES = 10.0, 13.0
+"""How far a shadow reaches with and without a line of sight (3GPP TR 38.901, table 7.5-6, UMi).
+
+As ns-3 and Sionna have it.
+"""
 
 
 def draw_fading(
@@ -40,7 +46,7 @@ def draw_fading(
 
 
 def draw_along(
-    generator: np.random.Generator, moved_metres: Floats, correlation_metres: float
+    generator: np.random.Generator, moved_metres: Floats, correlation_metres: float | Floats
 ) -> Floats:
     """Draw standard normal numbers that stay alike as long as a device hardly moves.
 
@@ -49,7 +55,7 @@ def draw_along(
     generator : numpy.random.Generator
     moved_metres : ndarray of float64, shape (epochs, devices)
         How far each device has come since the epoch before; the first row is not read.
-    correlation_metres : float
+    correlation_metres : float or ndarray of float64, shape (epochs, devices)
         Distance over which the correlation falls to 1/e.
 
     Notes

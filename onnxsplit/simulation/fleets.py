@@ -64,7 +64,7 @@ def scale_profile(profile: Profile, machine: Machine, model: ModelSpec) -> Profi
     figure = (
         f"{machine.name} was not measured: it is taken to be {speed:.4g} times as fast as the"
         f" machine of the profile, by the published peak of {board.name},"
-        f" {board.flops_per_second / 1e9:g} GFLOP/s ({board.source}), over"
+        f" {board.flops_per_second / 1e9:g} GFLOP/s ({board.source}; checked: {board.check}), over"
         f" {model.profiled_on / 1e9:g} GFLOP/s; real operators reach different shares of it."
     )
     return replace(own.scale(speed), assumptions=(*own.assumptions, figure))
@@ -231,10 +231,27 @@ def _name_network(scenario: Scenario) -> tuple[str, ...]:
         f" noise figures {band.device_noise_db:g} and {band.station_noise_db:g} dB."
     )
     capacity = (
-        f"A link carries {network.attenuation:g} of Shannon's capacity, at most"
+        f"An uplink carries {network.uplink_attenuation:g} and a downlink"
+        f" {network.downlink_attenuation:g} of Shannon's capacity, at most"
         f" {network.cap_bits_per_hertz:g} and at least {network.floor_bits_per_hertz:g} bit/s/Hz."
     )
-    return loss, figures, capacity
+    return loss, figures, _name_fading(network), capacity
+
+
+def _name_fading(radio: Radio) -> str:
+    """Say how links fade."""
+    rician = f"Rician fading of {radio.rician_factor_db:g} dB"
+    kind = {
+        "by-sight": f"{rician} in sight, Rayleigh fading out of it",
+        "rayleigh": "Rayleigh fading",
+        "rician": rician,
+        "none": "No fading",
+    }[radio.fading]
+    again = "" if radio.fading == "none" else ", drawn anew for each epoch and way"
+    return (
+        f"{kind}{again}. Antennas are {radio.station_metres:g} m (station) and"
+        f" {radio.device_metres:g} m (device) high; closer than 10 m a link is as at 10 m."
+    )
 
 
 def _name_course(scenario: Scenario) -> tuple[str, ...]:

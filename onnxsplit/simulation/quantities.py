@@ -12,6 +12,7 @@ _LENGTHS: Mapping[str, float] = {"m": 1.0, "km": 1e3}
 _SPEEDS: Mapping[str, float] = {"m/s": 1.0, "km/h": 1 / 3.6}
 _COMPUTE: Mapping[str, float] = {"MFLOP/s": 1e6, "GFLOP/s": 1e9, "TFLOP/s": 1e12}
 _WATTS: Mapping[str, float] = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
+_MOST_DECIBELS = 200.0
 _DECIBELS = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]*)?)\s*(dBm|dBi|dB)\s*")
 
 
@@ -88,7 +89,7 @@ def parse_power(text: str) -> float:
     Raises
     ------
     UsageError
-        The unit is missing or unknown, or the power is nothing.
+        The unit is missing or unknown, or the power is nothing or beyond +-200 dBm.
 
     Examples
     --------
@@ -99,11 +100,11 @@ def parse_power(text: str) -> float:
     """
     match = _DECIBELS.fullmatch(text)
     if match is not None and match.group(2) == "dBm":
-        return float(match.group(1))
+        return _check_decibels(float(match.group(1)), text)
     watts = parse_quantity(text, _WATTS, kind="power", example="23 dBm")
     if watts <= 0:
         raise UsageError(f"The power {text!r} is nothing; write such as '23 dBm' or '0.2 W'.")
-    return 10 * math.log10(watts) + 30
+    return _check_decibels(10 * math.log10(watts) + 30, text)
 
 
 def parse_decibels(text: str) -> float:
@@ -112,7 +113,7 @@ def parse_decibels(text: str) -> float:
     Raises
     ------
     UsageError
-        The unit is missing or unknown.
+        The unit is missing or unknown, or it is beyond +-200 dB.
 
     Examples
     --------
@@ -122,4 +123,11 @@ def parse_decibels(text: str) -> float:
     match = _DECIBELS.fullmatch(text)
     if match is None or match.group(2) == "dBm":
         raise UsageError(f"{text!r} is no gain or loss; write such as '9 dB'.")
-    return float(match.group(1))
+    return _check_decibels(float(match.group(1)), text)
+
+
+def _check_decibels(value: float, text: str) -> float:
+    """Refuse what no radio has."""
+    if abs(value) > _MOST_DECIBELS:
+        raise UsageError(f"{text!r} is beyond {_MOST_DECIBELS:g} dB; no radio has that.")
+    return value

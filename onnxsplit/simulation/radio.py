@@ -17,8 +17,9 @@ from onnxsplit.simulation.channels import (
     find_sight_probability,
 )
 from onnxsplit.simulation.fading import (
-    SHADOW_CORRELATION_METRES,
+    HIDDEN_SHADOW_METRES,
     SIGHT_CORRELATION_METRES,
+    SIGHT_SHADOW_METRES,
     decide,
     draw_along,
     draw_fading,
@@ -51,16 +52,15 @@ class Radio:
         ``rayleigh``, ``rician``, ``none``, or ``by-sight``: Rician with a line of sight, Rayleigh
         without.
     rician_factor_db : float
-        The default is the mean of TR 38.901, table 7.5-6, for UMi.
+        The default is the mean of TR 38.901, table 7.5-6, for UMi, as Sionna has it.
     extra_loss_db : float
         Such as that of a wall, on both ways.
-    attenuation : float
-        Share of Shannon's capacity that is reached; the default is that of TR 36.942, annex A.2,
-        for the downlink, and taken for both ways.
+    uplink_attenuation, downlink_attenuation : float
+        Share of Shannon's capacity that is reached; the defaults are those of TR 36.942, annex A.
     floor_bits_per_hertz, cap_bits_per_hertz : float
         Spectral efficiencies of the sturdiest and the densest scheme: by default 0.0586 (QPSK, code
         rate 30/1024: 3GPP TS 38.214, table 5.2.2.1-4) and 7.4063 (256QAM, 948/1024: table
-        5.1.3.1-2).
+        5.1.3.1-2); compared with copies of these tables in public simulators.
     station_metres, device_metres : float
         Heights of the antennas; the defaults are those of TR 38.901 for UMi.
     """
@@ -70,7 +70,8 @@ class Radio:
     fading: Fading = "by-sight"
     rician_factor_db: float = 9.0
     extra_loss_db: float = 0.0
-    attenuation: float = 0.6
+    uplink_attenuation: float = 0.4
+    downlink_attenuation: float = 0.6
     floor_bits_per_hertz: float = 0.0586
     cap_bits_per_hertz: float = 7.4063
     station_metres: float = 10.0
@@ -137,20 +138,22 @@ def draw_radio_links(
     normal = draw_along(sight, moved, SIGHT_CORRELATION_METRES)
     sees = _find_sight(radio, distances, normal)
     spread = np.where(sees, SIGHT_SHADOWING_DB, HIDDEN_SHADOWING_DB)
-    losses = spread * draw_along(shadow, moved, SHADOW_CORRELATION_METRES) + radio.extra_loss_db
+    reach = np.where(sees, SIGHT_SHADOW_METRES, HIDDEN_SHADOW_METRES)
+    losses = spread * draw_along(shadow, moved, reach) + radio.extra_loss_db
     band = radio.band
     gains = band.device_gain_db + band.station_gain_db
     rates, floors = [], []
-    for carrier, power, noise in (
-        (band.uplink_hertz, band.device_power_dbm, band.station_noise_db),
-        (band.downlink_hertz, band.station_power_dbm, band.device_noise_db),
+    up, down = radio.uplink_attenuation, radio.downlink_attenuation
+    for carrier, power, noise, attenuation in (
+        (band.uplink_hertz, band.device_power_dbm, band.station_noise_db, up),
+        (band.downlink_hertz, band.station_power_dbm, band.device_noise_db, down),
     ):
         path = _find_loss(radio, distances, sees, carrier)
         faded = 10 * np.log10(_fade(radio, fading, sees))
         snr = power + gains - path - losses + faded - find_noise(band.bandwidth_hertz, noise)
         efficiency = find_efficiency(
             snr,
-            attenuation=radio.attenuation,
+            attenuation=attenuation,
             floor_bits_per_hertz=radio.floor_bits_per_hertz,
             cap_bits_per_hertz=radio.cap_bits_per_hertz,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnxsplit.objectives import InferenceLatency, TrainingDelay
 from onnxsplit.simulation.boards import BOARDS
-from onnxsplit.simulation.channel_sections import read_network
+from onnxsplit.simulation.channel_sections import check_pace, read_network
 from onnxsplit.simulation.quantities import parse_compute
 from onnxsplit.simulation.scenarios import (
     SCHEDULES,
@@ -47,6 +47,7 @@ EDGE_POLICIES = frozenset({"ours-edge", "edge-only"})
 """Those that need an edge tier."""
 
 _SIDES = ("server", "device")
+_TAKEN_NAMES = frozenset({"", "server", "edge"})
 _DEFAULT_SEEDS = 5
 
 
@@ -73,6 +74,8 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     if edge is not None and isinstance(objective, TrainingDelay):
         top.fail("edge", "training is planned for a device and a server; leave the edge out.")
     network, mobility, trip, floor = read_network(top, folder)
+    timeline = _read_timeline(top.table("time"))
+    check_pace(top, mobility, timeline.interval_seconds)
     model = _read_model(top.table("model"), folder)
     if model.input_bytes and isinstance(objective, TrainingDelay):
         top.table("model").fail("input_bytes", "it is priced for latency alone; leave it out.")
@@ -82,7 +85,7 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
         objective=objective,
         server=_read_machine(top.table("server"), folder, "server"),
         devices=_read_devices(top, folder),
-        timeline=_read_timeline(top.table("time")),
+        timeline=timeline,
         network=network,
         mobility=mobility,
         round_trip_seconds=trip,
@@ -139,6 +142,8 @@ def _read_devices(top: Section, folder: Path) -> tuple[DeviceGroup, ...]:
     groups: list[DeviceGroup] = []
     for section in top.tables("devices"):
         name = section.text("name")
+        if name in _TAKEN_NAMES:
+            section.fail("name", f"{name!r} can't be a device's name; choose another.")
         if any(group.machine.name == name for group in groups):
             section.fail("name", f"{name!r} is the name of other devices already.")
         count = section.integer("count", 1)

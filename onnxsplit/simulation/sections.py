@@ -117,9 +117,12 @@ class Section:
         """Read text by a function that may refuse it."""
         text = self.text(key)
         try:
-            return parse(text)
+            value = parse(text)
         except UsageError as error:
             self.fail(key, str(error))
+        if value == math.inf:
+            self.fail(key, f"{text!r} is more than any number that can be reckoned with.")
+        return value
 
     def choice(self, key: str, known: Sequence[str], default: str = _REQUIRED) -> str:
         """Read one of some words."""

@@ -6,11 +6,14 @@ Layouts that are read:
 * ``ucc``: the 4G and 5G logs of University College Cork (Raca et al., "Beyond Throughput: a 4G LTE
   Dataset with Channel and Context Metrics", MMSys 2018; "Beyond Throughput, The Next Generation: a
   5G Dataset ...", MMSys 2020): a CSV with a row a second and, among others, ``DL_bitrate`` and
-  ``UL_bitrate`` in kbit/s, ``-`` where nothing was recorded.
+  ``UL_bitrate`` in kbit/s, ``-`` where nothing was recorded, and ``State``, ``I`` where the phone
+  downloaded nothing, so that its rates say nothing of the link: both kinds of rows are left out.
+  Columns, unit and states as public programs that read these logs have them; the papers and the
+  logs themselves were not at hand.
 * ``ghent``: the 4G logs of Ghent University (van der Hooft et al., "HTTP/2-Based Adaptive Streaming
   of HEVC Video over 4G/LTE Networks", IEEE Communications Letters 2016): lines of milliseconds
   since 1970, milliseconds since the start, latitude, longitude, bytes received since the last line
-  and milliseconds since the last line; there is no uplink in them.
+  and milliseconds since the last line, as the data set's page describes them; there is no uplink.
 
 Those logs recorded a download: their uplink is what its acknowledgements took, if anything. A
 scenario says by ``up_per_down`` what share of the downlink an uplink is taken to have.
@@ -32,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 _KBIT = 125.0
 _GHENT_FIELDS = 6
+_MOST = 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +144,7 @@ def _read_rates(path: Path, lines: list[str]) -> Iterable[Row]:
     spans = [after[0] - before[0] for before, after in pairwise(rows)]
     if any(span <= 0 for span in spans):
         raise UsageError(f"The seconds of the trace {path} do not rise.")
-    spans.append(spans[-1] if spans else 1.0)
+    spans += [spans[-1] if spans else 1.0] if rows else []
     for span, (_, up, down) in zip(spans, rows, strict=True):
         yield span, up, down
 
@@ -149,7 +153,7 @@ def _read_ucc(path: Path, lines: list[str]) -> Iterable[Row]:
     """Read a log of University College Cork."""
     for place, row in _read_table(path, lines, ("DL_bitrate", "UL_bitrate")):
         down, up = row["DL_bitrate"].strip(), row["UL_bitrate"].strip()
-        if down not in {"", "-"}:
+        if down not in {"", "-"} and row.get("State", "").strip() != "I":
             sent = None if up in {"", "-"} else _number(path, place, up) * _KBIT
             yield 1.0, sent, _number(path, place, down) * _KBIT
 
@@ -192,11 +196,11 @@ def _read_table(
 
 
 def _number(path: Path, place: int, text: str) -> float:
-    """Read a number that is not negative."""
+    """Read a number that is not negative, nor beyond any link or recording."""
     try:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
+    if not 0 <= number <= _MOST:
         raise UsageError(f"The trace {path}, line {place}: {text!r} is no rate or time.")
     return number

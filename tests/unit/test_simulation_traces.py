@@ -13,6 +13,7 @@ Timestamp,Longitude,Latitude,Speed,Operatorname,CellID,NetworkMode,RSRP,DL_bitra
 2018.01.18_12.44.38,-8.5,51.9,0,A,2,LTE,-95,8000,80,D
 2018.01.18_12.44.39,-8.5,51.9,1,A,2,LTE,-95,-,-,I
 2018.01.18_12.44.40,-8.5,51.9,1,A,2,LTE,-97,16000,160,D
+2018.01.18_12.44.41,-8.5,51.9,1,A,2,LTE,-97,3,1,I
 """
 GHENT = "1453125440000 1000 51.0 3.7 250000 1000\n1453125440500 1500 51.0 3.7 500000 500\n"
 
@@ -25,7 +26,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_log_of_cork_is_read(tmp_path: Path) -> None:
     trace = read_trace(write(tmp_path, UCC), "ucc")
-    assert trace.down_bytes_per_second.tolist() == [1e6, 2e6]  # kbit/s; a gap is left out
+    assert trace.down_bytes_per_second.tolist() == [1e6, 2e6]  # kbit/s; gaps and idle are left out
     assert trace.up_bytes_per_second.tolist() == [1e4, 2e4]
     shared = read_trace(tmp_path / "log.csv", "ucc", 0.25)
     assert shared.up_bytes_per_second.tolist() == [2.5e5, 5e5]
@@ -55,6 +56,8 @@ def test_a_table_of_rates_is_read(tmp_path: Path) -> None:
         ("ucc", "DL_bitrate,UL_bitrate\n-,-\n", "holds no rates"),
         ("ucc", "DL_bitrate,UL_bitrate\n5,-\n", "has no uplink; give up_per_down"),
         ("ucc", "DL_bitrate,UL_bitrate\n5,0\n", "carried nothing at all one way"),
+        ("rates", "seconds,up_bytes_per_second,down_bytes_per_second\n", "holds no rates"),
+        ("rates", "seconds,up_bytes_per_second,down_bytes_per_second\n0,1e308,1\n", "is no rate"),
         ("ghent", GHENT, "has no uplink; give up_per_down"),
         ("ghent", "1 2 3\n", "line 1: it has 3 fields, not 6"),
         (
