@@ -77,7 +77,7 @@ def simulate(
         The model or a profile can't be used, or a dim has no size.
     """
     progress = progress or SilentProgress()
-    _check_plot(plot)
+    _check_plot(plot, csv)
     asked = _read(scenario, overrides, seeds)
     prepared, base = _prepare(asked, progress, cache=cache)
     profiles = {
@@ -136,10 +136,12 @@ def _find_places(prepared: PreparedModel) -> DataPlaces:
     return read_places(DataOptions(), prepared.graph, (DEVICE, SERVER))
 
 
-def _check_plot(plot: PathLike | None) -> None:
+def _check_plot(plot: PathLike | None, csv: PathLike | None) -> None:
     """Refuse what can't be drawn before anything is computed."""
     if plot is None:
         return
+    if csv is not None and Path(csv).resolve() == Path(plot).resolve():
+        raise UsageError(f"--csv and --plot are both {os.fspath(plot)}; give a file to each.")
     if Path(plot).suffix not in {".svg", ".png"}:
         raise UsageError(f"--plot {os.fspath(plot)}: give a file that ends in .svg or .png.")
     if Path(plot).suffix == ".png":

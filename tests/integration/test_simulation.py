@@ -110,6 +110,13 @@ def test_the_same_seeds_give_the_same_table_and_others_do_not(tmp_path: Path) ->
     assert other.seeds == (9, 10, 11, 12)
 
 
+def test_a_table_and_a_drawing_need_files_of_their_own(tmp_path: Path) -> None:
+    path = write_scenario(tmp_path, "latency")
+    with pytest.raises(UsageError, match="--csv and --plot are both"):
+        osp.simulate(path, csv=tmp_path / "a.svg", plot=tmp_path / "a.svg")
+    assert not (tmp_path / "a.svg").exists()
+
+
 def test_more_seeds_leave_those_before_as_they_are(tmp_path: Path) -> None:
     path = write_scenario(tmp_path, "latency")
     few, many = osp.simulate(path, seeds=2), osp.simulate(path, seeds=5)
