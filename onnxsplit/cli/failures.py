@@ -43,6 +43,8 @@ def explain(error: BaseException) -> Failure:
         Whatever ended a command.
     """
     kind = type(error).__name__
+    if _was_interrupted(error):
+        error = KeyboardInterrupt()
     match error:
         case OnnxSplitError():
             message, exit_code = _one_line(error), error.exit_code
@@ -63,6 +65,15 @@ def explain(error: BaseException) -> Failure:
 def is_bug(failure: Failure) -> bool:
     """Whether the failure is ours, so that a traceback is of use."""
     return failure.exit_code == BUG
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether a library only wraps Ctrl-C, as compiled ones do while they are imported."""
+    causes: set[BaseException] = set()
+    while isinstance(error, ImportError) and error not in causes:
+        causes.add(error)
+        error = error.__cause__ or error.__context__ or error
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _one_line(error: BaseException) -> str:

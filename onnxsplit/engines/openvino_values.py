@@ -45,6 +45,9 @@ def to_native(value: Value, spec: TensorSpec, device: str) -> "openvino.Tensor":
     _check(array, spec, device)
     if spec.dtype == _BFLOAT16:
         return ov.Tensor(array.view(np.uint16), list(array.shape), ov.Type.bf16)
+    if array.dtype.kind in "iu":
+        # onnxruntime gives C's long long, which OpenVINO does not know by that name.
+        array = array.view(np.dtype(array.dtype.name))
     shares = bool(array.flags.writeable and array.size) and array.dtype.kind not in "OUS"
     return ov.Tensor(array, shared_memory=shares)
 

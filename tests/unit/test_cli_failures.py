@@ -53,3 +53,10 @@ def test_the_parser_s_errors_are_usage_errors() -> None:
     assert CommandLineError.__name__ == "ClickException"
     assert explain(typer.BadParameter("No.")).exit_code == 2
     assert explain(typer.BadParameter("No.")).kind == "UsageError"
+
+
+def test_ctrl_c_is_one_although_a_library_wraps_it_while_it_is_imported() -> None:
+    wrapped = ImportError("initialization failed")
+    wrapped.__cause__ = KeyboardInterrupt()
+    assert explain(wrapped).message == "Interrupted."
+    assert explain(ImportError("initialization failed")).exit_code == BUG
