@@ -13,7 +13,7 @@ from onnxsplit.planning.costs.pricing import price_placement
 from onnxsplit.planning.plans import make_plan
 from tests.hand_prices import KINDS, Asked, draw_asked, list_placements, price_by_hand
 
-CASES = 300
+BLOCKS = [(0, 100), pytest.param((0, 300), marks=pytest.mark.slow)]
 
 
 def _read_tiers(asked: Asked, plan: Plan) -> dict[str, int]:
@@ -34,10 +34,12 @@ def _list_prices(asked: Asked, *, proper: bool) -> list[Fraction]:
     return [price for price in prices if price is not None]
 
 
+@pytest.mark.parametrize("seeds", BLOCKS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_plan_is_the_best_placement_of_all(kind: str) -> None:
+def test_the_plan_is_the_best_placement_of_all(kind: str, seeds: tuple[int, int]) -> None:
+    cases = range(*seeds)
     inside = several = planned = 0
-    for seed in range(CASES):
+    for seed in cases:
         asked = draw_asked(random.Random(seed), kind)
         try:
             prices = _list_prices(asked, proper=False)
@@ -58,15 +60,19 @@ def test_the_plan_is_the_best_placement_of_all(kind: str) -> None:
         check_plan(plan, asked.question)
         inside += plan.verdict == "split"
         several += len(plan.crossings) > 1
-    assert planned >= CASES * 0.6
+    assert planned >= len(cases) * (0.6 if len(cases) > 100 else 0.5)  # few draws stray more
     assert inside >= planned / 5
     assert several >= planned / 10
 
 
+@pytest.mark.parametrize("seeds", BLOCKS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_best_proper_split_leaves_no_tier_empty_and_nothing_undercuts_it(kind: str) -> None:
+def test_the_best_proper_split_leaves_no_tier_empty_and_nothing_undercuts_it(
+    kind: str, seeds: tuple[int, int]
+) -> None:
+    cases = range(*seeds)
     found = 0
-    for seed in range(CASES):
+    for seed in cases:
         asked = draw_asked(random.Random(seed), kind)
         try:
             prices = _list_prices(asked, proper=True)
@@ -84,7 +90,7 @@ def test_the_best_proper_split_leaves_no_tier_empty_and_nothing_undercuts_it(kin
         assert chosen is not None, f"seed {seed}"
         slack = plan.certificate.rounding_bound_seconds + 1e-9 * float(chosen)
         assert float(chosen - min(prices)) <= slack, f"seed {seed}"
-    assert found >= CASES / 4
+    assert found >= len(cases) / 4
 
 
 @pytest.mark.parametrize("kind", KINDS)

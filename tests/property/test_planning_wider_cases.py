@@ -20,6 +20,8 @@ from tests.random_graphs import (
     tilt,
 )
 
+BLOCKS = [(0, 100), pytest.param((0, 500), marks=pytest.mark.slow)]
+
 
 @dataclass
 class Coverage:
@@ -71,9 +73,12 @@ def _check(case: Case, plan: Plan, best: Price, seed: int) -> None:
 
 @pytest.mark.parametrize("rough", [False, True])
 @pytest.mark.parametrize("stuck", [False, True])
-def test_plans_are_the_best_ideals_and_their_certificates_hold(*, rough: bool, stuck: bool) -> None:
+@pytest.mark.parametrize("seeds", BLOCKS)
+def test_plans_are_the_best_ideals_and_their_certificates_hold(
+    seeds: tuple[int, int], *, rough: bool, stuck: bool
+) -> None:
     met = Coverage()
-    for seed in range(500):
+    for seed in range(*seeds):
         case = _draw(seed, rough=rough, stuck=stuck)
         prices = _price_ideals(case)
         plan = make_plan(case.question)
@@ -86,16 +91,17 @@ def test_plans_are_the_best_ideals_and_their_certificates_hold(*, rough: bool, s
         assert met.exact <= met.cases / 5, met
     else:
         assert met.exact >= met.cases * 4 / 5, met
-        assert met.ties >= 5, met
+        assert met.ties >= (met.cases - 100) / 80, met  # ties are rare
 
 
 @pytest.mark.parametrize("rough", [False, True])
 @pytest.mark.parametrize("stuck", [False, True])
+@pytest.mark.parametrize("seeds", BLOCKS)
 def test_the_best_proper_split_is_exact_or_refused_for_good_reason(
-    *, rough: bool, stuck: bool
+    seeds: tuple[int, int], *, rough: bool, stuck: bool
 ) -> None:
     met, none = Coverage(), 0
-    for seed in range(500):
+    for seed in range(*seeds):
         case = _draw(seed, rough=rough, stuck=stuck)
         prices = _price_ideals(case, proper=True)
         if not prices:
@@ -107,13 +113,15 @@ def test_the_best_proper_split_is_exact_or_refused_for_good_reason(
         _check(case, plan, min(prices), seed)
         assert plan.placement.is_proper, f"seed {seed}"
         met.count(case, plan, prices)
-    assert none >= 10
+    assert none >= len(range(*seeds)) / 50
     assert met.several >= met.cases / 10, met
 
 
-def test_the_best_split_under_pins_and_bans_is_exact_or_refused() -> None:
+@pytest.mark.parametrize("seeds", [(0, 120), pytest.param((0, 600), marks=pytest.mark.slow)])
+def test_the_best_split_under_pins_and_bans_is_exact_or_refused(seeds: tuple[int, int]) -> None:
+    cases = range(*seeds)
     met, refused = Coverage(), 0
-    for seed in range(600):
+    for seed in cases:
         case = _draw(seed, rough=False, stuck=seed % 3 == 0)
         rng = random.Random(seed)
         names = [operator.name for operator in case.graph]
@@ -157,6 +165,6 @@ def test_the_best_split_under_pins_and_bans_is_exact_or_refused() -> None:
         )
         _check(case, plan, min(prices), seed)
         met.count(case, plan, prices)
-    assert refused >= 60
-    assert met.cases >= 200
+    assert refused >= len(cases) / 10
+    assert met.cases >= len(cases) / 3
     assert met.several >= met.cases / 10, met

@@ -14,7 +14,7 @@ from onnxsplit.planning.cuts.boundary import Choices, choose_wires
 from onnxsplit.planning.plans import make_plan
 from tests.hand_prices import Asked, draw_asked, list_placements, price_by_hand
 
-CASES = 150
+BLOCKS = [(0, 40), pytest.param((0, 150), marks=pytest.mark.slow)]
 
 
 def _draw_choices(rng: random.Random, asked: Asked) -> Choices:
@@ -60,10 +60,14 @@ def _crosses(asked: Asked, tier: dict[str, int], tensor: str) -> bool:
     return wanted or any(tensor in op.inputs and tier[op.name] > tier[maker] for op in asked.graph)
 
 
+@pytest.mark.parametrize("seeds", BLOCKS)
 @pytest.mark.parametrize("kind", ["energy", "runs", "places"])
-def test_no_choice_of_wires_on_any_placement_undercuts_the_plan(kind: str) -> None:
+def test_no_choice_of_wires_on_any_placement_undercuts_the_plan(
+    kind: str, seeds: tuple[int, int]
+) -> None:
+    cases = range(*seeds)
     narrow = plain = choosers = 0
-    for seed in range(CASES):
+    for seed in cases:
         rng = random.Random(seed)
         asked = replace(draw_asked(rng, kind), wires={})
         choices = _draw_choices(rng, asked)
@@ -83,9 +87,9 @@ def test_no_choice_of_wires_on_any_placement_undercuts_the_plan(kind: str) -> No
         narrow += any(crossing.wire is not None for crossing in crossings)
         plain += any(crossing.wire is None for crossing in crossings)
         choosers += plan.verdict == "split"
-    assert choosers >= CASES / 6
-    assert narrow >= CASES / 20
-    assert plain >= 3
+    assert choosers >= len(cases) / 6
+    assert narrow >= len(cases) / 20
+    assert plain >= len(cases) / 50
 
 
 def test_on_three_tiers_the_wires_taken_are_seldom_far_from_the_best() -> None:
