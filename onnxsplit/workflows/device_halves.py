@@ -113,7 +113,7 @@ def open_half(
     try:
         for cut in cuts:
             opened[cut] = _open(bundle, cut, base, options)
-        _check_depth(options.depth, opened)
+        _check_states(opened, depth=options.depth, adapts=chooser is not None)
         load_whole = _find_whole(bundle, options)
     except BaseException:
         for done in opened.values():
@@ -143,11 +143,18 @@ def _open(bundle: StoredBundle, cut: str, base: str, options: ConnectOptions) ->
     )
 
 
-def _check_depth(depth: int, cuts: Mapping[str, SplitCut]) -> None:
-    """Refuse several runs at a time where each needs the one before."""
-    if depth > 1 and any(cut.has_states for cut in cuts.values()):
+def _check_states(cuts: Mapping[str, SplitCut], *, depth: int, adapts: bool) -> None:
+    """Refuse several runs at a time, or at several cuts, where each needs the one before."""
+    if not any(cut.has_states for cut in cuts.values()):
+        return
+    if depth > 1:
         raise UsageError(
             "The model keeps states, so that each run needs the one before; leave out --depth."
+        )
+    if adapts:
+        raise UsageError(
+            "The model keeps states, which do not move from one cut to another; leave out"
+            " --adaptive, and choose a cut by --cut-id."
         )
 
 

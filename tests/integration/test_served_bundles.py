@@ -275,6 +275,22 @@ def test_a_decoder_split_over_the_network_says_what_the_whole_says(tmp_path: Pat
     assert len(set(travelled[1:])) == 1, "what travels does not grow with the cache"
 
 
+def test_a_decoder_does_not_adapt_for_its_states_do_not_move(tmp_path: Path) -> None:
+    model = build(
+        "gpt2",
+        batch=1,
+        sequence_length="sequence",
+        past_length="past",
+        width=1 / 6,
+        depth=1 / 6,
+        seed=3,
+    )
+    folder = _cut(model, tmp_path, "gpt2", dims={"sequence": 1, "past": 4}, frontier=True).folder
+    with pytest.raises(UsageError, match=r"keeps states.*--cut-id"):
+        osp.connect(folder, "http://127.0.0.1:1", adaptive=True)
+    osp.connect(folder, "http://127.0.0.1:1").close()
+
+
 def _empty_caches(whole: ort.InferenceSession, states: list[dict[str, Any]]) -> dict[str, Array]:
     pasts = {state["past"] for state in states}
     return {
