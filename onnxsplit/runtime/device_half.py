@@ -28,7 +28,8 @@ Fallback = Literal["device", "error"]
 """What to do when the server is away: run the whole model here, or fail."""
 
 DEFAULT_DEADLINE_SECONDS = 30.0
-_TOO_MANY = 429
+_AWAY = frozenset({429, 502})
+"""A server has too much to do, or what it forwards to is away."""
 
 
 class Chooser(Protocol):
@@ -265,5 +266,5 @@ class DeviceHalf:
 def _is_away(error: TransportError) -> bool:
     """Tell whether the server can't be had now, rather than that something is wrong."""
     if isinstance(error, RequestError):
-        return error.status == _TOO_MANY
+        return error.status in _AWAY
     return not isinstance(error, PeerMismatchError | ProtocolError | UntrustedPeerError)

@@ -256,6 +256,7 @@ def test_nothing_but_a_lost_connection_is_tried_again(error: TransportError) -> 
     [
         LinkTimeoutError("late"),
         RequestError("full", status=429),
+        RequestError("the tier beyond is away", status=502),
         TransportError("away"),
     ],
 )
