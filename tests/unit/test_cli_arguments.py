@@ -1,6 +1,6 @@
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxsplit.cli.arguments import (
@@ -22,6 +22,7 @@ def test_a_name_may_hold_an_equals_sign() -> None:
     assert parse_shapes(["a=b:0=2,3"]) == {"a=b:0": (2, 3)}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.text(min_size=1), st.lists(st.integers(1, 2**31), min_size=1, max_size=5), max_size=4
